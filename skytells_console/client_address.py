@@ -1,0 +1,26 @@
+"""Which address a request came from, believing only the proxies that were configured."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+
+def client_address(meta: Mapping[str, Any], trusted_proxies: int) -> str | None:
+    """Return the client's address as text, or None when it cannot be known.
+
+    ``X-Forwarded-For`` counts only as far back as ``trusted_proxies`` entries from its end, because
+    everything before them was written by the client.
+    """
+    candidate = str(meta.get("REMOTE_ADDR") or "")
+    if trusted_proxies:
+        chain = [part.strip() for part in str(meta.get("HTTP_X_FORWARDED_FOR", "")).split(",")]
+        if len(chain) >= trusted_proxies:
+            candidate = chain[-trusted_proxies]
+    try:
+        address = ipaddress.ip_address(candidate.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)

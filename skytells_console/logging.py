@@ -1,0 +1,32 @@
+"""Log lines: UTC times, the request's id, and never a token."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import time
+
+from tokens.secret import redact
+
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
+
+
+class RedactFilter(logging.Filter):
+    """Masks anything shaped like a token before a handler sees it, and adds the request's id."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always let the record pass, with its message and traceback text masked."""
+        record.msg = redact(record.getMessage())
+        record.args = None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        record.request_id = request_id.get()
+        return True
+
+
+class UtcFormatter(logging.Formatter):
+    """Formats times in UTC, so that lines of several machines can be read together."""
+
+    converter = time.gmtime

@@ -1,0 +1,141 @@
+"""What every request passes: its id, the API door, page headers, HTMX redirects, the time zone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import set_urlconf
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from django_htmx.http import HttpResponseClientRedirect
+
+from skytells_console.logging import request_id
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+class RequestIdMiddleware:
+    """Gives each request an id of its own, shown in answers and log lines.
+
+    A client's own id is not taken over: it would let a stranger write into the log.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request with its id in ``X-Request-ID``."""
+        identifier = os.urandom(8).hex()
+        request_id.set(identifier)
+        request.META["console.request_id"] = identifier
+        response = self.get_response(request)
+        response.headers["X-Request-ID"] = identifier
+        return response
+
+
+class ApiDoorMiddleware:
+    """Hands every path under the API prefix to a second handler with a shorter middleware chain.
+
+    Measured in ``bench/``: sessions, CSRF, messages and page headers cost a bearer request as much
+    as its database query, and none of them may act on it.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.api_response = _chain(settings.API_MIDDLEWARE)
+        self.prefix = settings.API_PREFIX
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer API paths from the API's own routes, everything else from the console's."""
+        if not request.path_info.startswith(self.prefix):
+            return self.get_response(request)
+        request.urlconf = settings.API_URLCONF
+        set_urlconf(settings.API_URLCONF)
+        return self.api_response(request)
+
+
+def _chain(middleware: list[str]) -> GetResponse:
+    handler = BaseHandler()
+    # The handler resolves and calls the view; it keeps no view hooks, since none is configured.
+    handler._view_middleware = []
+    handler._template_response_middleware = []
+    handler._exception_middleware = []
+    response: Any = convert_exception_to_response(handler._get_response)
+    for path in reversed(middleware):
+        response = convert_exception_to_response(import_string(path)(response))
+    return response  # type: ignore[no-any-return]
+
+
+class HeadMiddleware:
+    """Empties the body of an answer to HEAD, which gunicorn would otherwise log as a fault."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Keep the headers, the length among them, and drop the bytes."""
+        response = self.get_response(request)
+        if request.method == "HEAD" and isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+            response.content = b""
+        return response
+
+
+class PageHeadersMiddleware:
+    """Sends the strict content policy, and ``no-store`` with every page."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Add the headers that an answer does not already carry."""
+        response = self.get_response(request)
+        headers = response.headers
+        headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
+        headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
+        headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
+        headers["Cache-Control"] = "no-store, private"
+        return response
+
+
+class HtmxRedirectMiddleware:
+    """Turns a redirect to the sign-in page into one that htmx follows as a whole page.
+
+    The browser would follow a plain redirect by itself and htmx would swap the sign-in page into
+    the middle of the console.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Replace 301, 302, 303 and 307 by ``HX-Redirect`` when htmx asked."""
+        response = self.get_response(request)
+        if not getattr(request, "htmx", False) or response.status_code not in {301, 302, 303, 307}:
+            return response
+        client = HttpResponseClientRedirect(response.headers["Location"])
+        client.cookies = response.cookies
+        return client
+
+
+class TimeZoneMiddleware:
+    """Shows times in the signed-in person's own zone."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Activate the zone for this request only."""
+        user = request.user
+        if not user.is_authenticated:
+            return self.get_response(request)
+        with timezone.override(user.zone):
+            return self.get_response(request)
