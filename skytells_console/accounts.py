@@ -1,0 +1,69 @@
+"""How allauth is told to behave: no sign-up, limits counted in SQL, one answer for both mistakes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
+from django import forms
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
+from django.utils import timezone
+
+from skytells_console.client_address import client_address
+from tokens import ratelimit
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Closes sign-up and counts tries to sign in across all workers."""
+
+    error_messages: ClassVar[dict[str, str]] = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": "Email or password is not right.",
+        "too_many_login_attempts": "Too many tries. Wait 5 minutes.",
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Accounts are made by an operator with ``manage.py create_user``."""
+        return False
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count this try, and refuse it when one try too many was counted.
+
+        The try is counted before the password is looked at: a check that came first would let
+        simultaneous tries pass together.
+        """
+        if not ratelimit.sign_in(_who(credentials), _where(request), now=timezone.now()):
+            raise self.validation_error("too_many_login_attempts")
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """Return the account when the password is right, and take its counted try back."""
+        user = super().authenticate(request, **credentials)
+        if user is not None:
+            ratelimit.sign_in_succeeded(_who(credentials), _where(request), now=timezone.now())
+        return user
+
+
+class ResetPasswordForm(AllauthResetPasswordForm):
+    """Asks for the address to mail a reset link to, a few times an hour."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse further mails to one address once its limit is reached."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        email = str(cleaned.get("email") or "").lower()
+        if email and not ratelimit.password_reset_mail(email, now=timezone.now()):
+            raise forms.ValidationError(
+                "A reset link was sent a few times already. Look in your mail, or wait an hour.",
+                code="rate_limited",
+            )
+        return cleaned
+
+
+def _who(credentials: dict[str, Any]) -> str:
+    return str(credentials.get("email") or credentials.get("username") or "").strip().lower()
+
+
+def _where(request: HttpRequest) -> str:
+    return client_address(request.META, settings.TRUSTED_PROXY_COUNT) or "unknown"

@@ -1,0 +1,41 @@
+"""Every address of the console. Paths under ``/api/`` are answered by ``tokens.api.urls`` alone."""
+
+from __future__ import annotations
+
+from allauth.account import views as account
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+
+from tokens.views.wellbeing import healthz, readyz
+
+# Only what is used of allauth is routed: a page that is not linked is a page nobody looks after.
+account_patterns = [
+    path("sign-in", account.login, name="account_login"),
+    path("sign-out", account.logout, name="account_logout"),
+    path("sign-up", account.signup, name="account_signup"),
+    path("inactive", account.account_inactive, name="account_inactive"),
+    path("password/reset", account.password_reset, name="account_reset_password"),
+    path("password/reset/sent", account.password_reset_done, name="account_reset_password_done"),
+    re_path(
+        r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)$",
+        account.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+    path(
+        "password/reset/finished",
+        account.password_reset_from_key_done,
+        name="account_reset_password_from_key_done",
+    ),
+]
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="tokens:list"), name="home"),
+    path("", include("tokens.urls")),
+    path("", include("tokens.api.urls")),
+    path("settings/tokens/", RedirectView.as_view(pattern_name="tokens:list")),
+    path("account/", include(account_patterns)),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+]
+
+handler400 = "tokens.views.errors.bad_request"
