@@ -1,0 +1,151 @@
+"""What a token looks like: minted, checked, digested, masked. Nothing here touches the database.
+
+The format is the one the public Skytells CLI demands: ``sk_pat_`` and 64 lower-case hexadecimal
+digits. The first 56 are random (224 bits); the last 8 are the CRC-32 of everything before them, so
+that a typo or a look-alike is refused without a query. The checksum proves nothing about who made
+a token; only the keyed digest does.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import re
+import secrets
+import unicodedata
+import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+PREFIX = "sk_pat_"
+LENGTH = 71
+_RANDOM_HEX = 56
+_CHECKED_LENGTH = len(PREFIX) + _RANDOM_HEX
+_SHAPE = re.compile(r"sk_pat_[0-9a-f]{64}\Z", re.ASCII)
+# Eight digits are enough to be somebody's secret by accident; any case, because people retype.
+_FRAGMENT = re.compile(r"sk_pat_[0-9a-f]{8,}", re.IGNORECASE)
+MIN_PEPPER_BYTES = 32
+
+
+class Plaintext:
+    """A token's value on its one way out; whatever prints or formats it shows the masked form."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value itself, for the one answer that may carry it."""
+        return self._value
+
+    @property
+    def groups(self) -> list[str]:
+        """The value in the pieces a person reads: the prefix, then eight groups of eight."""
+        body = self._value[len(PREFIX) :]
+        return [PREFIX, *(body[start : start + 8] for start in range(0, len(body), 8))]
+
+    def __str__(self) -> str:
+        return masked(self._value[7:11], self._value[-4:])
+
+    def __repr__(self) -> str:
+        return f"<Plaintext {self}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("A token's value is never stored, so it cannot be serialised.")
+
+
+class Peppers(NamedTuple):
+    """The keys of the digest: all of them verify, one of them signs."""
+
+    keys: Mapping[int, bytes]
+    signing_id: int
+
+
+def mint() -> Plaintext:
+    """Return a new token's value, from the operating system's source of randomness."""
+    checked = PREFIX + secrets.token_hex(_RANDOM_HEX // 2)
+    return Plaintext(checked + _checksum(checked))
+
+
+def is_well_formed(value: str) -> bool:
+    """Say whether ``value`` has the exact shape and checksum of a token.
+
+    Failure means that no such token can exist; success does not mean that one does.
+    """
+    return (
+        len(value) == LENGTH
+        and _SHAPE.match(value) is not None
+        and _checksum(value[:_CHECKED_LENGTH]) == value[_CHECKED_LENGTH:]
+    )
+
+
+def _checksum(checked: str) -> str:
+    return f"{zlib.crc32(checked.encode('ascii')):08x}"
+
+
+def digest(value: str) -> tuple[int, bytes]:
+    """Return the signing pepper's id and the 32-byte digest under it, for a token about to be stored.
+
+    HMAC-SHA-256 and not a slow hash: 224 random bits cannot be guessed, so slowness would only cost
+    every request its time (OWASP ASVS 5.0, 6.5.2, asks for a slow hash below 112 bits).
+    """
+    keys = peppers()
+    return keys.signing_id, hmac.digest(keys.keys[keys.signing_id], value.encode("ascii"), "sha256")
+
+
+def digests(value: str) -> list[bytes]:
+    """Return the digests of ``value`` under every pepper, the signing one first, for a look-up."""
+    raw = value.encode("ascii")
+    ordered = _signing_first(settings.TOKEN_PEPPERS, settings.TOKEN_PEPPER_ID)
+    return [hmac.digest(key, raw, "sha256") for key in ordered]
+
+
+def peppers() -> Peppers:
+    """Return the configured peppers. Raises ``ImproperlyConfigured`` when they cannot be used."""
+    return _parse_peppers(settings.TOKEN_PEPPERS, settings.TOKEN_PEPPER_ID)
+
+
+@functools.cache
+def _parse_peppers(text: str, signing_id: int) -> Peppers:
+    keys: dict[int, bytes] = {}
+    for entry in re.split(r"[,\s]+", text.strip()):
+        number, colon, value = entry.partition(":")
+        if not colon or not number.isascii() or not number.isdigit() or not 0 < int(number) < 32768:
+            raise ImproperlyConfigured("TOKEN_PEPPERS must hold entries such as 1:<64 random hex>.")
+        if int(number) in keys:
+            raise ImproperlyConfigured(f"TOKEN_PEPPERS holds two peppers with the id {number}.")
+        if len(value.encode()) < MIN_PEPPER_BYTES:
+            raise ImproperlyConfigured(
+                f"The pepper {number} is shorter than {MIN_PEPPER_BYTES} bytes: make a longer one."
+            )
+        keys[int(number)] = value.encode()
+    chosen = signing_id or max(keys)
+    if chosen not in keys:
+        raise ImproperlyConfigured(f"TOKEN_PEPPER_ID is {chosen}, but TOKEN_PEPPERS has no such id.")
+    return Peppers(keys, chosen)
+
+
+@functools.cache
+def _signing_first(text: str, signing_id: int) -> tuple[bytes, ...]:
+    keys = _parse_peppers(text, signing_id)
+    others = (key for number, key in keys.keys.items() if number != keys.signing_id)
+    return (keys.keys[keys.signing_id], *others)
+
+
+def masked(head4: str, last4: str) -> str:
+    """Return how a token is written after it was shown: the CLI's 11 characters, then the last 4."""
+    return f"{PREFIX}{head4}…{last4}"
+
+
+def contains_token(text: str) -> bool:
+    """Say whether ``text`` holds a token or enough of one to be dangerous, look-alikes included."""
+    return bool(_FRAGMENT.search(text) or _FRAGMENT.search(unicodedata.normalize("NFKC", text)))
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with everything shaped like a token cut down to its prefix."""
+    return _FRAGMENT.sub(f"{PREFIX}[redacted]", text)
