@@ -1,0 +1,146 @@
+"""The API's door: methods, bearer, bodies, and the few headers every answer carries."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from skytells_console.client_address import client_address
+from tokens import authentication
+from tokens.api.answers import forbidden, refusal, unauthenticated
+
+Endpoint = Callable[..., HttpResponse]
+
+
+class ApiRequest(HttpRequest):
+    """A request that ``bearer_required`` has let through."""
+
+    principal: authentication.Principal
+    facts: authentication.Request
+
+
+class BadBody(Exception):  # noqa: N818 - an answer, not a fault
+    """The body cannot be read as a JSON object."""
+
+    def __init__(self, status: int, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.code, self.sentence = status, code, sentence
+
+
+class ApiAnswerMiddleware:
+    """The API's whole chain: TLS where it is required, and headers that keep answers out of caches."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        self.requires_tls = settings.TLS
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Refuse plain HTTP where TLS is required: a redirect would come after the token was sent."""
+        response: HttpResponseBase
+        if self.requires_tls and not request.is_secure():
+            response = refusal(
+                request,
+                403,
+                "tls_required",
+                "Use https. This token travelled in the clear: revoke it and create another.",
+            )
+        else:
+            response = self.get_response(request)
+        headers = response.headers
+        headers["Cache-Control"] = "no-store"
+        headers["X-Content-Type-Options"] = "nosniff"
+        if self.requires_tls:
+            headers["Strict-Transport-Security"] = (
+                f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains"
+            )
+        return response
+
+
+def methods(**endpoints: Endpoint) -> Callable[..., HttpResponse]:
+    """Return a view that answers the named methods and refuses all others with 405.
+
+    HEAD is answered as GET. The view keeps its endpoints in ``endpoints``, where a test finds them.
+    """
+    if "GET" in endpoints:
+        endpoints["HEAD"] = endpoints["GET"]
+    allow = ", ".join(sorted(endpoints))
+
+    def view(request: HttpRequest, **captured: Any) -> HttpResponse:
+        endpoint = endpoints.get(request.method or "")
+        if endpoint is None:
+            return refusal(
+                request,
+                405,
+                "method_not_allowed",
+                f"This address answers {allow} only.",
+                headers={"Allow": allow},
+            )
+        return endpoint(request, **captured)
+
+    view.endpoints = endpoints  # type: ignore[attr-defined]
+    return view
+
+
+def bearer_required(scope: str) -> Callable[[Endpoint], Endpoint]:
+    """Let an endpoint answer only to an accepted token that holds ``scope`` ("" asks for none)."""
+
+    def decorate(endpoint: Endpoint) -> Endpoint:
+        @functools.wraps(endpoint)
+        def guarded(request: Any, **captured: Any) -> HttpResponse:
+            request.facts = _facts(request)
+            try:
+                request.principal = authentication.authenticate(request.facts, scope)
+            except authentication.Unauthenticated as refused:
+                return unauthenticated(request, refused)
+            except authentication.Forbidden as refused:
+                return forbidden(request, refused)
+            return endpoint(request, **captured)
+
+        guarded.scope = scope  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def open_to_all(endpoint: Endpoint) -> Endpoint:
+    """Mark an endpoint that answers without a token on purpose."""
+    endpoint.scope = None  # type: ignore[attr-defined]
+    return endpoint
+
+
+def read_json(request: HttpRequest) -> dict[str, Any]:
+    """Return the body as a JSON object; an empty body is an empty object.
+
+    Raises ``BadBody`` for one that is too large, not UTF-8, not JSON or not an object.
+    """
+    limit = settings.API_MAX_BODY_BYTES
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdigit() or int(length) > limit:
+        raise BadBody(413, "body_too_large", f"Send at most {limit // 1024} KB.")
+    try:
+        body = request.body.decode("utf-8")
+        payload = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        raise BadBody(400, "invalid_json", "Send a JSON object in UTF-8.") from None
+    if not isinstance(payload, dict):
+        raise BadBody(400, "invalid_json", 'Send a JSON object, such as {"name": "shop"}.')
+    return payload
+
+
+def _facts(request: HttpRequest) -> authentication.Request:
+    meta = request.META
+    return authentication.Request(
+        authorization=meta.get("HTTP_AUTHORIZATION"),
+        address=client_address(meta, settings.TRUSTED_PROXY_COUNT),
+        user_agent=meta.get("HTTP_USER_AGENT", ""),
+        consumer_header=meta.get("HTTP_X_SKYTELLS_CONSUMER", ""),
+        now=timezone.now(),
+        request_id=meta.get("console.request_id", ""),
+    )

@@ -1,0 +1,184 @@
+"""What people and programs send, checked once for every door. The rules themselves are the policy's."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+
+from tokens import policy
+
+NEVER, CUSTOM = "never", "custom"
+
+
+class Text(forms.CharField):
+    """Text that must arrive as text: JSON may bring numbers, lists and objects instead."""
+
+    def to_python(self, value: Any) -> str:
+        """Return the text unstripped; the policy decides what its edges mean."""
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise forms.ValidationError("Send this as text.", code="not_text")
+        return value
+
+
+class RefusableForm(forms.Form):
+    """A form whose errors may come from the policy."""
+
+    def refuse(self, refused: policy.Refused) -> None:
+        """Show a refusal at the field it is about, or above the form."""
+        field = refused.field if refused.field in self.fields else None
+        self.add_error(field, forms.ValidationError(refused.sentence, code=refused.code))
+
+    def try_policy(self, check: Callable[[], Any]) -> Any:
+        """Return what ``check`` returns, or note its refusal and return None."""
+        try:
+            return check()
+        except policy.Refused as refused:
+            self.refuse(refused)
+            return None
+
+    def first_sentence(self) -> str:
+        """Return the first error's sentence, in the order of the fields."""
+        return str(self._first()["message"])
+
+    def first_code(self) -> str:
+        """Return the first error's code."""
+        return str(self._first()["code"] or "invalid")
+
+    def _first(self) -> dict[str, Any]:
+        errors = self.errors.get_json_data()
+        for name in [*self.fields, "__all__"]:
+            if errors.get(name):
+                return dict(errors[name][0])
+        raise LookupError("The form has no error.")
+
+
+class ScopesField(forms.MultipleChoiceField):
+    """Any list of texts; which of them are scopes is the policy's to say."""
+
+    def validate(self, value: Any) -> None:
+        """Leave the judgement to the policy, whose sentences say what to do."""
+
+
+class TokenForm(RefusableForm):
+    """A new token: name, scopes, expiration. Valid means that ``expires_at`` is known too."""
+
+    name = Text(required=False, strip=False)
+    scopes = ScopesField(required=False)
+    expires = forms.CharField(required=False)
+    expires_custom = forms.CharField(required=False)
+    request_id = forms.CharField(required=False)
+
+    def __init__(
+        self, *args: Any, rules: policy.Rules, zone: ZoneInfo, now: datetime, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.rules, self.zone, self.now = rules, zone, now
+
+    def clean_name(self) -> str:
+        """Return the name as it will be stored."""
+        name = str(self.cleaned_data["name"])
+        return str(self.try_policy(lambda: policy.check_name(name)) or "")
+
+    def clean_scopes(self) -> list[str]:
+        """Return the chosen scopes in catalogue order."""
+        chosen = self.cleaned_data["scopes"]
+        stored = self.try_policy(lambda: policy.check_scopes(chosen, self.rules))
+        return stored.split() if stored else []
+
+    def clean_request_id(self) -> uuid.UUID:
+        """Return the id that makes a repeated submission harmless."""
+        try:
+            return uuid.UUID(self.cleaned_data["request_id"])
+        except ValueError:
+            raise forms.ValidationError(
+                "This form is out of date. Check what it says and send it again.", code="stale_form"
+            ) from None
+
+    def clean(self) -> dict[str, Any]:
+        """Add ``expires_at``: an instant, or None for no expiration."""
+        data = dict(super().clean() or self.cleaned_data)
+        scopes = data.get("scopes") or []
+        choice = data.get("expires")
+        longest = policy.longest(self.rules, scopes)
+        expires_at: datetime | None = None
+        if choice in {str(days) for days in policy.PRESET_DAYS}:
+            expires_at = policy.preset_expiry(
+                int(str(choice)), now=self.now, zone=self.zone, longest_allowed=longest
+            )
+        elif choice == CUSTOM:
+            expires_at = self._custom(str(data.get("expires_custom", "")))
+        elif choice != NEVER:
+            self.add_error(
+                "expires",
+                forms.ValidationError("Choose when the token ends.", code="expiration_missing"),
+            )
+        if not self.has_error("expires") and not self.has_error("expires_custom"):
+            self.try_policy(
+                lambda: policy.check_expiry(expires_at, scopes, now=self.now, rules=self.rules)
+            )
+        return {**data, "expires_at": expires_at}
+
+    def _custom(self, text: str) -> datetime | None:
+        try:
+            return local_instant(text, self.zone)
+        except forms.ValidationError as error:
+            self.add_error("expires_custom", error)
+            return None
+
+
+def local_instant(text: str, zone: ZoneInfo) -> datetime:
+    """Return the instant that a date and time mean in ``zone``, in UTC.
+
+    Where clocks go back and a time comes twice, the first one counts, so that a token never lives
+    longer than was read. Raises ``ValidationError`` for what is not a date, and for a time that the
+    clocks skip.
+    """
+    try:
+        naive = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise forms.ValidationError(
+            "Type a date and a time, such as 2026-12-24 10:00.", code="not_a_date"
+        ) from None
+    if naive.tzinfo is not None:
+        return naive.astimezone(UTC)
+    try:
+        instant = naive.replace(tzinfo=zone).astimezone(UTC)
+        skipped = instant.astimezone(zone).replace(tzinfo=None) != naive
+    except OverflowError:
+        raise forms.ValidationError(
+            "Choose a year nearer to today.", code="expiry_out_of_range"
+        ) from None
+    if skipped:
+        later = (instant + timedelta(0)).astimezone(zone)
+        raise forms.ValidationError(
+            f"The clocks in {zone.key} skip {naive:%H:%M} on {naive:%-d %b %Y}. "
+            f"Choose {later:%H:%M}.",
+            code="skipped_time",
+        )
+    return instant
+
+
+class RevokeForm(RefusableForm):
+    """Why a token is revoked; saying so is optional."""
+
+    reason = Text(required=False, max_length=policy.MAX_REASON, strip=True)
+
+    def clean_reason(self) -> str:
+        """Return the reason without anything that must not be written down."""
+        reason = str(self.cleaned_data["reason"])
+        self.try_policy(lambda: policy.check_text(reason, field="reason", what="The reason"))
+        return reason
+
+
+class ProjectForm(RefusableForm):
+    """A new project, as the CLI sends it."""
+
+    name = Text(required=False, strip=False)
+    type = Text(required=False, strip=False)

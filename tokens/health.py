@@ -1,0 +1,38 @@
+"""Is this installation well? Asked by load balancers and by ``GET /api/v1/health``."""
+
+from __future__ import annotations
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+APPEND_ONLY_TABLES = ("tokens_tokenevent", "tokens_auditseal")
+
+
+def faults() -> list[str]:
+    """Return what keeps the console from serving, in sentences; empty when it can."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        executor = MigrationExecutor(connection)
+        found = []
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            found.append("Migrations wait to be applied: run manage.py migrate.")
+        found += [f"{table} can be changed: its triggers are missing." for table in _unguarded()]
+    except DatabaseError:
+        return ["The database does not answer."]
+    return found
+
+
+def _unguarded() -> list[str]:
+    """Return the append-only tables whose triggers are missing or disabled (PostgreSQL only)."""
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname, COUNT(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            " WHERE c.relname = ANY(%s) AND NOT t.tgisinternal AND t.tgenabled <> 'D'"
+            " GROUP BY c.relname",
+            [list(APPEND_ONLY_TABLES)],
+        )
+        guards = dict(cursor.fetchall())
+    return [table for table in APPEND_ONLY_TABLES if guards.get(table, 0) < 2]
