@@ -1,0 +1,94 @@
+"""Revoking a token: the question, and the end."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import trigger_client_event
+
+from tokens import lifecycle
+from tokens.forms import RevokeForm
+from tokens.models import AccessToken
+from tokens.reauth import Purpose, fresh_proof_required
+from tokens.requests import browser_origin
+from tokens.templatetags.console_ui import relative
+from tokens.views.rows import row_of
+
+REVOKING = Purpose(
+    "Revoking a token needs a fresh check.",
+    "Confirm and revoke token",
+    lambda request: "revoke a token",
+)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@fresh_proof_required(REVOKING)
+def revoke_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Ask, then end the token. Repeating the answer changes nothing and says the same."""
+    token = get_object_or_404(
+        AccessToken.objects.owned_by(request.user).select_related("owner", "activity"),
+        public_id=public_id,
+    )
+    form = RevokeForm(request.POST or None)
+    if request.method != "POST":
+        return _question(request, token, RevokeForm())
+    if not form.is_valid():
+        return _question(request, token, form, status=422)
+    lifecycle.revoke(
+        token=token, origin=browser_origin(request), reason=form.cleaned_data["reason"]
+    )
+    return _done(request, token)
+
+
+def _question(
+    request: HttpRequest, token: AccessToken, form: RevokeForm, status: int = 200
+) -> HttpResponse:
+    row = row_of(token, timezone.now())
+    context = {
+        "token": row,
+        "form": form,
+        "reason_error": form.errors.get("reason", [""])[0] if form.is_bound else "",
+        "sentence": _sentence(token),
+        "already_ended": f"{row.name} has ended already. Nothing is left to revoke."
+        if row.ended
+        else "",
+        "url": request.path,
+    }
+    name = "_revoke_form" if getattr(request, "htmx", False) else "revoke"
+    response = render(request, f"tokens/{name}.html", context, status=status)
+    if getattr(request, "htmx", False):
+        trigger_client_event(response, "dialog-open", after="swap")
+    return response
+
+
+def _sentence(token: AccessToken) -> str:
+    activity = getattr(token, "activity", None)
+    if activity is None:
+        return "It has never been used. This cannot be undone."
+    used = relative(activity.last_used_at, timezone.now())
+    return f"Last used {used}. Its next request gets 401. This cannot be undone."
+
+
+def _done(request: HttpRequest, token: AccessToken) -> HttpResponse:
+    """Go back to the list: by a redirect, or by closing the dialog that stands over it."""
+    messages.success(request, f"{token.name} revoked")
+    here = reverse("tokens:list")
+    if not _in_dialog(request, here):
+        return HttpResponseRedirect(here, status=303)
+    response = render(request, "components/toasts.html", {"oob": True})
+    for event in ("tokens-changed", "dialog-close"):
+        trigger_client_event(response, event, after="swap")
+    return response
+
+
+def _in_dialog(request: HttpRequest, list_path: str) -> bool:
+    htmx: Any = getattr(request, "htmx", False)
+    return bool(htmx) and urlsplit(htmx.current_url or "").path == list_path

@@ -1,0 +1,119 @@
+"""What the list shows of one token, in words."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.urls import reverse
+from django.utils import timezone
+
+from tokens import scopes as catalogue
+from tokens.models import AccessToken, RevokeKind
+from tokens.models.liveness import ended_at
+from tokens.models.status import Status, status_of
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStatus:
+    """A status with the sentence beside it and the instant it speaks of."""
+
+    key: str
+    label: str
+    family: str
+    text: str
+    instant: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the list."""
+
+    public_id: uuid.UUID
+    name: str
+    description: str
+    masked: str
+    head: str
+    last4: str
+    scopes: tuple[str, ...]
+    access_label: str
+    access_note: str
+    last_used_at: datetime | None
+    last_used_from: str
+    created_at: datetime
+    status: ShownStatus
+    ended: bool
+    revoke_url: str
+
+
+def row_of(token: AccessToken, now: datetime) -> Row:
+    """Return the line of ``token``, which comes with its owner and activity loaded."""
+    activity = getattr(token, "activity", None)
+    last_used_at = activity.last_used_at if activity else None
+    status = status_of(token.liveness(), last_used_at, now)
+    names = token.scope_names
+    return Row(
+        public_id=token.public_id,
+        name=token.name,
+        description=token.description,
+        masked=token.masked,
+        head=token.head4,
+        last4=token.last4,
+        scopes=names,
+        access_label=catalogue.bundle_title(names),
+        access_note=_access_note(names),
+        last_used_at=last_used_at,
+        last_used_from=(activity.address or "") if activity else "",
+        created_at=token.created_at,
+        status=_shown(token, status, now),
+        ended=status.is_ended,
+        revoke_url=""
+        if status.is_ended
+        else reverse("tokens:revoke", kwargs={"public_id": token.public_id}),
+    )
+
+
+def _access_note(names: tuple[str, ...]) -> str:
+    writes = sum(catalogue.BY_NAME[name].writes for name in names if name in catalogue.BY_NAME)
+    scopes = "1 scope" if len(names) == 1 else f"{len(names)} scopes"
+    if not writes:
+        return f"{scopes}, no writes"
+    return f"{scopes}, {writes} write{'s' if writes > 1 else ''}"
+
+
+def _shown(token: AccessToken, status: Status, now: datetime) -> ShownStatus:
+    facts = token.liveness()
+    end = ended_at(facts)
+    if status is Status.REVOKED:
+        text = f"{_by_whom(token)}, {_day(token.revoked_at)}"
+        end = token.revoked_at
+    elif status.is_ended:
+        text = _day(end)
+    elif end is None:
+        text = "No expiration"
+    else:
+        text = f"{_left(end, now)}, {_day(end)}"
+    return ShownStatus(status.key, status.label, status.family, text, end)
+
+
+def _by_whom(token: AccessToken) -> str:
+    if token.revoke_kind in {RevokeKind.OWNER, RevokeKind.ROTATED, RevokeKind.CANCELLED}:
+        return "By you"
+    if token.revoke_kind == RevokeKind.SELF:
+        return "By the token itself"
+    return "By your administrator"
+
+
+def _left(end: datetime, now: datetime) -> str:
+    """Return the time to the end in the largest unit that is still honest, rounded down."""
+    seconds = int((end - now).total_seconds())
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {unit}{'s' if number > 1 else ''} left"
+    return "Less than a minute left"
+
+
+def _day(at: datetime | None) -> str:
+    return f"{timezone.localtime(at):%-d %b %Y}" if at else ""
