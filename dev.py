@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+"""The two commands of this project; they need Python and nothing else.
+
+    python3 dev.py serve [--port 8000] [--sample]     serve the console on this machine
+    python3 dev.py test [pytest arguments]            run the tests
+
+Both first make the virtual environment (.venv, or where VENV says) and install the locked
+requirements into it. Only the standard library is used, because nothing else is there yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+HOST = "127.0.0.1"
+FIRST_USER = "demo@example.com"
+# Each list of requirements holds all of the ones before it: what the tests need also serves.
+LOCKS = ("base", "postgres", "dev")
+VENV_HINT = "on Debian and Ubuntu, install the package python3-venv: apt-get install python3-venv"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class DevError(Exception):
+    """What went wrong, as the sentence that the person at the terminal reads."""
+
+
+# --- The virtual environment --------------------------------------------------------------------
+
+
+def check_python(version: tuple[int, ...]) -> None:
+    """Refuse a Python for which the requirements are not locked."""
+    if version < (3, 11):
+        found = ".".join(str(part) for part in version)
+        raise DevError(
+            f"Python 3.11 or newer is needed, but this is {found}; "
+            "run dev.py with a newer one, for example: python3.11 dev.py serve"
+        )
+
+
+def stamp_of(lock: str) -> str:
+    """Return what the stamp file says once this list of requirements is installed."""
+    content = (ROOT / "requirements" / f"{lock}.txt").read_bytes()
+    return f"{lock} {hashlib.sha256(content).hexdigest()}"
+
+
+def is_installed(venv: Path, lock: str) -> bool:
+    """Tell whether the environment holds these requirements, alone or within a longer list."""
+    stamp = venv / "requirements.stamp"
+    if not stamp.exists() or not (venv / "bin" / "python").exists():
+        return False
+    return stamp.read_text() in [stamp_of(name) for name in LOCKS[LOCKS.index(lock) :]]
+
+
+def ensure_environment(lock: str, environ: Mapping[str, str]) -> str:
+    """Make the virtual environment hold the requirements of ``lock``; return its interpreter."""
+    venv = ROOT / (environ.get("VENV") or ".venv")
+    python = venv / "bin" / "python"
+    if not is_installed(venv, lock):
+        print(f"Installing requirements/{lock}.txt into {venv.name} ...")
+        uv = find_uv(environ)
+        if not python.exists():
+            create_environment(venv, uv)
+        stamp = venv / "requirements.stamp"
+        stamp.unlink(missing_ok=True)
+        requirements = str(ROOT / "requirements" / f"{lock}.txt")
+        install = [*installer(str(python), uv), "--quiet", "--require-hashes", "-r", requirements]
+        run_quietly("The requirements could not be installed.", *install)
+        stamp.write_text(stamp_of(lock))
+    return str(python)
+
+
+def find_uv(environ: Mapping[str, str]) -> str | None:
+    """Return uv if it is on the path and works; NO_UV=1 leaves it aside."""
+    uv = None if environ.get("NO_UV") == "1" else shutil.which("uv", path=environ.get("PATH"))
+    return uv if uv and succeeds(uv, "--version") else None
+
+
+def create_environment(venv: Path, uv: str | None) -> None:
+    """Make an empty virtual environment; neither way puts pip into it."""
+    if uv:
+        command = [uv, "venv", "--quiet", "--python", sys.executable]
+    elif importlib.util.find_spec("venv"):
+        command = [sys.executable, "-m", "venv", "--without-pip"]
+    else:
+        raise DevError(f"This Python has no venv module; {VENV_HINT}")
+    # An environment whose interpreter is gone is made anew; any other folder is left as it is.
+    clear = ["--clear"] if (venv / "pyvenv.cfg").exists() else []
+    run_quietly("The virtual environment could not be made.", *command, *clear, str(venv))
+
+
+def installer(python: str, uv: str | None) -> list[str]:
+    """Return the command that installs into the environment of ``python``.
+
+    The pip of this Python can install into another environment, one that uv made included; only
+    where it is absent, or older than 22.3, does the environment get a pip of its own.
+    """
+    if uv:
+        return [uv, "pip", "install", "--python", python]
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    if not succeeds(*pip, "--version"):
+        pip = [python, "-m", "pip"]
+        if not succeeds(*pip, "--version") and not succeeds(python, "-m", "ensurepip"):
+            raise DevError(f"This Python has neither pip nor ensurepip; {VENV_HINT}")
+    return [*pip, "install", "--disable-pip-version-check", "--no-input"]
+
+
+# --- Serving ------------------------------------------------------------------------------------
+
+
+def serve(port: int, *, sample: bool) -> None:
+    """Prepare this installation and turn into its web server."""
+    check_port(port)
+    environ = {**os.environ, **serving_defaults(port, os.environ)}
+    # The driver of PostgreSQL is installed only where a database is named.
+    named = environ.get("DATABASE_URL") or environ.get("DATABASE_URL_FILE")
+    python = ensure_environment("postgres" if named else "base", environ)
+    write_secrets(environ)
+    os.chdir(ROOT)
+    manage(python, environ, "migrate", "--no-input", "--verbosity=0")
+    manage(python, environ, "collectstatic", "--no-input", "--verbosity=0")
+    manage(python, environ, "create_user", FIRST_USER, "--random-password", "--if-none")
+    if sample:
+        manage(python, environ, "create_sample")
+    print(f"Skytells Console is at http://{HOST}:{port}/ (Ctrl-C stops it)")
+    # This process becomes gunicorn, so that Ctrl-C and a supervisor's signals reach it directly.
+    # No database connection is open here, hence none is shared with the workers.
+    config = ["-c", "skytells_console/gunicorn.conf.py", "--bind", f"{HOST}:{port}"]
+    command = [python, "-m", "gunicorn", *config, "skytells_console.wsgi:application"]
+    os.execve(python, command, environ)  # noqa: S606
+
+
+def check_port(port: int) -> None:
+    """Find out before the long work whether the server will be able to listen."""
+    if not 1 <= port <= 65535:
+        raise DevError("A port is a number from 1 to 65535.")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # gunicorn sets this option too; without it a port counts as used for a while after a stop.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            other = f"choose another one, for example --port {port % 65535 + 1}"
+            raise DevError(f"Port {port} cannot be used ({error.strerror}): {other}.") from error
+
+
+def serving_defaults(port: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the application needs from the environment and does not have yet."""
+    state = Path(environ.get("STATE_DIR") or ROOT / ".state").resolve()
+    defaults = {
+        "DJANGO_SETTINGS_MODULE": "skytells_console.settings",
+        "PUBLIC_URL": f"http://{HOST}:{port}",
+    }
+    for name in ("SECRET_KEY", "TOKEN_PEPPERS"):
+        # A secret that is given by value must not be given by file as well.
+        if not environ.get(name):
+            defaults[f"{name}_FILE"] = str(state / name.lower())
+    missing = {name: value for name, value in defaults.items() if not environ.get(name)}
+    # The application runs in the project's folder, so a relative path would mean another place.
+    return {**missing, "STATE_DIR": str(state)}
+
+
+def write_secrets(environ: Mapping[str, str]) -> None:
+    """Write the installation's own secrets; secrets that stand elsewhere are the operator's."""
+    state = Path(environ["STATE_DIR"])
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Pepper number 1 and its value, 64 hexadecimal digits.
+    fresh = {"secret_key": secrets.token_urlsafe(64), "token_peppers": f"1:{secrets.token_hex(32)}"}
+    for name, content in fresh.items():
+        if environ.get(f"{name.upper()}_FILE") == str(state / name):
+            write_once(state / name, content)
+
+
+def write_once(path: Path, content: str) -> None:
+    """Create a file that only its owner may read, and never change one that exists.
+
+    The content is written aside and then linked into place: linking fails when the name is taken,
+    so of two processes one wins, and nobody ever reads a file half written.
+    """
+    if path.exists():
+        return
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(content + "\n")
+        os.link(aside, path)
+    except FileExistsError:
+        pass
+    finally:
+        aside.unlink()
+
+
+def manage(python: str, environ: Mapping[str, str], *arguments: str) -> None:
+    """Run one of the application's commands; what it prints is for the person to read."""
+    done = subprocess.run([python, "manage.py", *arguments], cwd=ROOT, env=environ, check=False)
+    if done.returncode:
+        raise DevError(f"manage.py {arguments[0]} failed; its message stands above.")
+
+
+# --- Testing ------------------------------------------------------------------------------------
+
+
+def test(arguments: list[str]) -> None:
+    """Prepare what the tests need and turn into pytest."""
+    environ = dict(os.environ)
+    python = ensure_environment("dev", environ)
+    chromium = find_chromium(environ) or install_chromium(environ)
+    if chromium:
+        environ["CHROMIUM"] = chromium
+    # pytest-django would prefer this variable to the tests' own settings.
+    environ.pop("DJANGO_SETTINGS_MODULE", None)
+    os.chdir(ROOT)
+    os.execve(python, [python, "-m", "pytest", *arguments], environ)  # noqa: S606
+
+
+def find_chromium(environ: Mapping[str, str]) -> str | None:
+    """Return the browser that CHROMIUM names, else the first one on the path, else nothing."""
+    names = [environ["CHROMIUM"]] if environ.get("CHROMIUM") else CHROMIUM_NAMES
+    found = (shutil.which(name, path=environ.get("PATH")) for name in names)
+    return next((path for path in found if path), None)
+
+
+def install_chromium(environ: Mapping[str, str]) -> str | None:
+    """Install Debian's Chromium where that is allowed; return it, or say why there is none."""
+    become_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if environ.get("CHROMIUM"):
+        print("CHROMIUM names no program, so there is no browser for the browser tests.")
+        return None
+    if not shutil.which("apt-get") or not succeeds(*become_root, "true"):
+        print(
+            "No Chromium was found, nor may it be installed from here: install it or set CHROMIUM."
+        )
+        return None
+    print("Installing Debian's package chromium for the browser tests ...")
+    # On a machine that has just started, another apt-get may hold the lock for a while.
+    apt = [*become_root, "env", "DEBIAN_FRONTEND=noninteractive"]
+    apt += ["apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=300"]
+    try:
+        run_quietly("The list of Debian's packages could not be read.", *apt, "update")
+        install = ["install", "--no-install-recommends", "chromium"]
+        run_quietly("Debian's package chromium could not be installed.", *apt, *install)
+    except DevError as error:
+        print(error)
+    return find_chromium(environ)
+
+
+# --- The terminal -------------------------------------------------------------------------------
+
+
+def succeeds(*command: str) -> bool:
+    """Tell whether a command can be started and ends well."""
+    try:
+        run_quietly("", *command)
+    except (DevError, OSError):
+        return False
+    return True
+
+
+def run_quietly(sentence: str, *command: str) -> None:
+    """Run a command; when it fails, show the end of what it said, below the sentence."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        lines = (done.stdout + done.stderr).decode(errors="replace").rstrip().splitlines()
+        raise DevError("\n".join([f"{sentence} Its last lines were:", "", *lines[-15:]]))
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line asks; both commands turn into another program when all is well."""
+    parser = argparse.ArgumentParser(prog="dev.py", description="Serve the console, or test it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="serve the console on this machine")
+    serving.add_argument("--port", type=int, default=8000, metavar="N")
+    serving.add_argument("--sample", action="store_true", help="add sample tokens to look at")
+    commands.add_parser("test", help="run the tests; all that follows goes to pytest")
+    # Each line appears at once, also in a file and before this process turns into another program.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        check_python(sys.version_info[:3])
+        # pytest has options of its own, --help among them, so argparse must not read them.
+        if arguments[:1] == ["test"]:
+            test(arguments[1:])
+        options = parser.parse_args(arguments)
+        serve(options.port, sample=options.sample)
+    except (DevError, OSError) as error:
+        print(f"dev.py: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""How gunicorn serves the console; options on its command line win over this file."""
+
+from __future__ import annotations
+
+import os
+
+import gunicorn
+
+# Answers do not name the server program; whoever looks for a known fault gains nothing from them.
+gunicorn.SERVER = "skytells-console"
+
+# Without this line gunicorn would listen on every address as soon as PORT is set.
+bind = "127.0.0.1:8000"
+
+# One process with threads suits SQLite, which has one writer at a time anyway. With PostgreSQL,
+# two processes a core are a good start.
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+
+# The application is imported by each worker after the fork, never by the master: a database
+# connection or a flush thread that was made before a fork would be shared or lost. This is also
+# why no hook is needed here.
+preload_app = False
+
+# A worker that is stuck for this long is replaced. On a stop or a reload, requests under way may
+# finish within the graceful time; it is shorter than the 30 seconds after which supervisors kill.
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+
+# Addresses may hold one-time links, such as a password reset; so nothing logs them by default.
+# Faults and starts go to standard error.
+accesslog = None
+errorlog = "-"
+
+# By default gunicorn opens a control socket in the home directory, which may be missing or
+# read-only, and which nobody asked for.
+control_socket_disable = True
