@@ -1,0 +1,3 @@
+"""The project: settings, accounts, and what every request passes."""
+
+from __future__ import annotations

@@ -40,7 +40,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
         """Return the account when the password is right, and take its counted try back."""
-        user = super().authenticate(request, **credentials)
+        user: AbstractBaseUser | None = super().authenticate(request, **credentials)
         if user is not None:
             ratelimit.sign_in_succeeded(_who(credentials), _where(request), now=timezone.now())
         return user

@@ -14,8 +14,10 @@ def client_address(meta: Mapping[str, Any], trusted_proxies: int) -> str | None:
     everything before them was written by the client.
     """
     candidate = str(meta.get("REMOTE_ADDR") or "")
-    if trusted_proxies:
-        chain = [part.strip() for part in str(meta.get("HTTP_X_FORWARDED_FOR", "")).split(",")]
+    forwarded = str(meta.get("HTTP_X_FORWARDED_FOR", ""))
+    # Without the header the request did not come through the proxies, so the socket's word counts.
+    if trusted_proxies and forwarded.strip():
+        chain = [part.strip() for part in forwarded.split(",")]
         if len(chain) >= trusted_proxies:
             candidate = chain[-trusted_proxies]
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+_MAX_DIGITS = 12
 
 
 class Env:
@@ -50,13 +51,21 @@ class Env:
         elif direct:
             return direct
         elif path:
-            try:
-                return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                self.fault(f"{name}_FILE cannot be read ({type(error).__name__}).")
+            return self._from_file(name, path)
         else:
             self.fault(f"{name} (or {name}_FILE) is missing.")
         return ""
+
+    def _from_file(self, name: str, path: str) -> str:
+        try:
+            value = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            self.fault(f"{name}_FILE cannot be read ({type(error).__name__}).")
+            return ""
+        # An empty file is a mount that failed, and must not count as a secret that is not wanted.
+        if not value:
+            self.fault(f"{name}_FILE names an empty file.")
+        return value
 
     def optional_secret(self, name: str) -> str:
         """Return a secret that may be absent; the rules of ``secret`` hold when it is there."""
@@ -78,7 +87,8 @@ class Env:
         value = self.text(name)
         if not value:
             return default
-        if not value.isascii() or not value.isdigit() or not low <= int(value[:12]) <= high:
+        readable = value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS
+        if not readable or not low <= int(value) <= high:
             self.fault(f"{name} must be a whole number from {low} to {high}.")
             return default
         return int(value)
@@ -90,8 +100,15 @@ class Env:
     def base_url(self, name: str, default: str) -> str:
         """Return an ``http`` or ``https`` address without path, query or trailing slash."""
         value = self.text(name, default).rstrip("/")
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+        parts = _split(value)
+        bare = f"{parts.scheme}://{parts.netloc}" if parts else ""
+        if (
+            parts is None
+            or parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or "@" in parts.netloc
+            or bare.lower() != value.lower()
+        ):
             self.fault(f"{name} must look like https://console.example.com, without a path.")
             return default
         return value
@@ -101,16 +118,17 @@ class Env:
         url = self.optional_secret(name)
         if not url:
             return _sqlite(embedded)
-        parts = urlsplit(url)
-        if parts.scheme == "sqlite" and parts.path.strip("/"):
+        parts = _split(url)
+        if parts and parts.scheme == "sqlite" and parts.path.strip("/"):
             return _sqlite(Path(unquote(parts.path)))
-        if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
-            self.fault(f"{name} must be postgresql://user:password@host:5432/name or sqlite:///path.")
-            return _sqlite(embedded)
-        try:
-            port = parts.port
-        except ValueError:
-            self.fault(f"{name} holds a port that is not a number.")
+        if (
+            parts is None
+            or parts.scheme not in {"postgres", "postgresql"}
+            or not parts.path.strip("/")
+        ):
+            self.fault(
+                f"{name} must be postgresql://user:password@host:5432/name or sqlite:///path."
+            )
             return _sqlite(embedded)
         return {
             "ENGINE": "django.db.backends.postgresql",
@@ -118,11 +136,21 @@ class Env:
             "USER": unquote(parts.username or ""),
             "PASSWORD": unquote(parts.password or ""),
             "HOST": unquote(parts.hostname or ""),
-            "PORT": str(port or ""),
+            "PORT": str(parts.port or ""),
             "OPTIONS": dict(parse_qsl(parts.query)),
             "CONN_MAX_AGE": 600,
             "CONN_HEALTH_CHECKS": True,
         }
+
+
+def _split(address: str) -> SplitResult | None:
+    """Return the parts of an address; None when it is none, since the fault would repeat the value."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def _sqlite(path: Path) -> dict[str, Any]:

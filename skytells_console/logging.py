@@ -16,17 +16,27 @@ class RedactFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always let the record pass, with its message and traceback text masked."""
-        record.msg = redact(record.getMessage())
+        record.msg = redact(_message(record))
         record.args = None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = redact(record.exc_text)
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
         record.request_id = request_id.get()
         return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        # A filter that raised would break the code that only wanted to log.
+        return f"{record.msg} (with arguments that do not fit: {record.args!r})"
 
 
 class UtcFormatter(logging.Formatter):
     """Formats times in UTC, so that lines of several machines can be read together."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)

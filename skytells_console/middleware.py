@@ -62,7 +62,7 @@ class ApiDoorMiddleware:
 
 
 def _chain(middleware: list[str]) -> GetResponse:
-    handler = BaseHandler()
+    handler: Any = BaseHandler()
     # The handler resolves and calls the view; it keeps no view hooks, since none is configured.
     handler._view_middleware = []
     handler._template_response_middleware = []
@@ -101,7 +101,6 @@ class PageHeadersMiddleware:
         headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
         headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
         headers["Cache-Control"] = "no-store, private"
         return response
 

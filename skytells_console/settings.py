@@ -52,8 +52,9 @@ INSTALLED_APPS = [
     "allauth.account",
 ]
 
-# The API door stands before all that pages need and hands /api/ to a second handler with its own, much shorter chain
-# (API_MIDDLEWARE): a bearer request needs no session, no CSRF check and no page headers.
+# The API door stands before all that pages need and hands /api/ to a second handler with its own,
+# much shorter chain (API_MIDDLEWARE): a bearer request needs no session, no CSRF check and no page
+# headers.
 MIDDLEWARE = [
     "skytells_console.middleware.RequestIdMiddleware",
     "skytells_console.middleware.HeadMiddleware",
@@ -63,6 +64,7 @@ MIDDLEWARE = [
     "skytells_console.middleware.PageHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -22,7 +22,8 @@ from tokens.origin import Consumer, Door, Origin, client_label, consumer_name, n
 
 logger = logging.getLogger(__name__)
 
-_SCHEME = re.compile(r"bearer +", re.IGNORECASE)
+# A scheme without a value, or one set off by a tab, is a malformed bearer and not another scheme.
+_SCHEME = re.compile(r"bearer(?=\s|\Z) *", re.IGNORECASE)
 MAX_HEADER = 4096
 
 _COLUMNS = """
@@ -109,8 +110,10 @@ class _Row(NamedTuple):
     policy: policy.PolicyRow
 
 
-def authenticate(request: Request, scope: str = "") -> Principal:
+def authenticate(request: Request, scope: str = "", *, all_projects: bool = False) -> Principal:
     """Return who is calling when the token is accepted and holds ``scope``; count the use.
+
+    With ``all_projects``, a token that is limited to chosen projects is refused as well.
 
     Raises ``Unauthenticated`` or ``Forbidden``, in the order the architecture fixes. Malformed values
     are refused without a query. A failing query raises: no answer is better than a wrong yes.
@@ -121,7 +124,8 @@ def authenticate(request: Request, scope: str = "") -> Principal:
         raise _invalid()
     _refuse_ended(row, request.now)
     try:
-        _refuse_blocked(row, request, scope)
+        _refuse_blocked(row, request)
+        _refuse_beyond(row, scope, all_projects)
     except Forbidden:
         _count(row, request, scope, allowed=False)
         raise
@@ -189,7 +193,7 @@ def _row(found: Sequence[Any]) -> _Row:
         pepper_id=found[13],
         name=found[14],
         masked=secret.masked(found[15], found[16]),
-        policy=policy.PolicyRow(*rules[:-1], _aware(rules[-1])),
+        policy=policy.PolicyRow._make((*rules[:-1], _aware(rules[-1]))),
     )
 
 
@@ -216,10 +220,10 @@ def _refuse_ended(row: _Row, now: datetime) -> None:
     )
 
 
-def _refuse_blocked(row: _Row, request: Request, scope: str) -> None:
+def _refuse_blocked(row: _Row, request: Request) -> None:
+    """Refuse what the owner or the administrator has stopped, whatever is asked for."""
     if is_paused(row.facts, request.now):
-        until = row.facts.paused_until
-        ending = f"until {until.astimezone(UTC):%H:%M} UTC" if until else "until its owner resumes it"
+        ending = _pause_ending(row.facts.paused_until, request.now)
         raise Forbidden("token_paused", f"This token is paused {ending}.")
     rules = policy.rules_of(row.policy)
     token = policy.TokenFacts(row.created_at, row.facts.expires_at, row.scopes)
@@ -229,6 +233,24 @@ def _refuse_blocked(row: _Row, request: Request, scope: str) -> None:
         )
     if not policy.network_allowed(request.address, rules):
         raise Forbidden("policy_blocked", "Your administrator does not allow requests from here.")
+
+
+def _pause_ending(until: datetime | None, now: datetime) -> str:
+    if until is None:
+        return "until its owner resumes it"
+    end = until.astimezone(UTC)
+    # A bare time would be read as today's.
+    same_day = end.date() == now.astimezone(UTC).date()
+    return f"until {end:%H:%M} UTC" if same_day else f"until {end:%-d %b %Y, %H:%M} UTC"
+
+
+def _refuse_beyond(row: _Row, scope: str, all_projects: bool) -> None:
+    """Refuse what was not granted to this token; projects come first, as the architecture says."""
+    if all_projects and row.projects_limited:
+        raise Forbidden(
+            "project_not_allowed",
+            "This token is limited to chosen projects, and this needs one for all of them.",
+        )
     if scope and scope not in row.scopes:
         raise Forbidden(
             "insufficient_scope", f"This token is missing the {scope} scope.", scope=scope

@@ -92,14 +92,14 @@ class TokenForm(RefusableForm):
         stored = self.try_policy(lambda: policy.check_scopes(chosen, self.rules))
         return stored.split() if stored else []
 
-    def clean_request_id(self) -> uuid.UUID:
+    def clean_request_id(self) -> uuid.UUID | None:
         """Return the id that makes a repeated submission harmless."""
         try:
             return uuid.UUID(self.cleaned_data["request_id"])
         except ValueError:
-            raise forms.ValidationError(
-                "This form is out of date. Check what it says and send it again.", code="stale_form"
-            ) from None
+            sentence = "This form is out of date. Check what it says and send it again."
+            self.add_error(None, forms.ValidationError(sentence, code="stale_form"))
+            return None
 
     def clean(self) -> dict[str, Any]:
         """Add ``expires_at``: an instant, or None for no expiration."""

@@ -30,7 +30,7 @@ def _unguarded() -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.relname, COUNT(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-            " WHERE c.relname = ANY(%s) AND NOT t.tgisinternal AND t.tgenabled <> 'D'"
+            " WHERE c.relname = ANY(%s) AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')"
             " GROUP BY c.relname",
             [list(APPEND_ONLY_TABLES)],
         )

@@ -29,6 +29,8 @@ MIN_LIFETIME = timedelta(hours=1)
 DAY = timedelta(days=1)
 _MORNING = time(10)
 _SATURDAY = 5
+# What decoders leave in the place of bytes that are no text.
+_UNREADABLE = "\ufffd"
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault
@@ -113,13 +115,15 @@ def _rules(
             ipaddress.ip_network(line, strict=False)
             for line in (row.allowed_networks or "").split()
         ),
-        max_live_tokens=min(max_live, row.max_live_tokens or max_live),
+        max_live_tokens=max_live
+        if row.max_live_tokens is None
+        else min(max_live, row.max_live_tokens),
         blocks_from=row.blocks_from,
     )
 
 
 def _tighter(lifetime: timedelta, days: int | None) -> timedelta:
-    return min(lifetime, timedelta(days=days)) if days else lifetime
+    return lifetime if days is None else min(lifetime, timedelta(days=days))
 
 
 # --- May this row act now? -----------------------------------------------------------------------
@@ -162,9 +166,7 @@ def within_policy_q(rules: Rules, now: datetime) -> Q:
     return everything & in_time
 
 
-def is_accepted(
-    facts: LivenessFacts, token: TokenFacts, rules: Rules, now: datetime
-) -> bool:
+def is_accepted(facts: LivenessFacts, token: TokenFacts, rules: Rules, now: datetime) -> bool:
     """Say whether the token is a yes at ``now``: live, not paused, within policy."""
     return is_live(facts, now) and not is_paused(facts, now) and within_policy(token, rules, now)
 
@@ -199,6 +201,10 @@ def check_text(text: str, *, field: str, what: str) -> None:
             field,
             "contains_token",
             f"{what} holds a token, or part of one. Take it out: a token is never written down here.",
+        )
+    if _UNREADABLE in text:
+        raise Refused(
+            field, "unreadable", f"{what} holds a character that could not be read. Type it again."
         )
     for character in text:
         if not character.isprintable():
@@ -250,7 +256,9 @@ def check_scopes(names: Iterable[str], rules: Rules) -> str:
 # --- For how long --------------------------------------------------------------------------------
 
 
-def preset_expiry(days: int, *, now: datetime, zone: ZoneInfo, longest_allowed: timedelta) -> datetime:
+def preset_expiry(
+    days: int, *, now: datetime, zone: ZoneInfo, longest_allowed: timedelta
+) -> datetime:
     """Return the end of a token that should last about ``days`` days: a working day's 10:00.
 
     A token that ends on a Sunday night ends when nobody is there to see it, so the end moves on to

@@ -24,7 +24,7 @@ from tokens import ratelimit
 from tokens.secret import redact
 
 SESSION_KEY = "proved_at"
-PASSWORD_FIELD, STEP_FIELD = "proof_password", "proof_for"  # noqa: S105 - names of fields
+PASSWORD_FIELD, STEP_FIELD = "proof_password", "proof_for"
 _OWN_FIELDS = {PASSWORD_FIELD, STEP_FIELD, "csrfmiddlewaretoken"}
 
 
@@ -89,6 +89,15 @@ def _judge(request: HttpRequest) -> str:
     return ""
 
 
+def _since(request: HttpRequest) -> str:
+    proved = last_proof(request)
+    if proved is None:
+        return ""
+    hours, seconds = divmod(int((timezone.now() - proved).total_seconds()), 3600)
+    number, unit = (hours, "hour") if hours else (seconds // 60, "minute")
+    return f"You signed in {number} {unit}{'' if number == 1 else 's'} ago."
+
+
 def _ask(request: HttpRequest, purpose: Purpose, fault: str = "") -> HttpResponse:
     """Ask for the password, carrying along what was typed."""
     step = request.POST.get(STEP_FIELD) or request.method or "GET"
@@ -107,10 +116,9 @@ def _ask(request: HttpRequest, purpose: Purpose, fault: str = "") -> HttpRespons
         "submit_label": "Continue" if opening else purpose.submit_label,
         "email": getattr(request.user, "email", ""),
         "error": fault,
-        "since": last_proof(request),
+        "since_text": _since(request),
         "reason_text": purpose.reason,
         "cancel_url": reverse("tokens:list"),
-        "minutes": int(settings.FRESH_PROOF_AGE.total_seconds() // 60),
     }
     name = "_confirm_identity" if getattr(request, "htmx", False) else "confirm_identity"
     status = 422 if request.method == "POST" else 200

@@ -27,6 +27,7 @@ _CHECKED_LENGTH = len(PREFIX) + _RANDOM_HEX
 _SHAPE = re.compile(r"sk_pat_[0-9a-f]{64}\Z", re.ASCII)
 # Eight digits are enough to be somebody's secret by accident; any case, because people retype.
 _FRAGMENT = re.compile(r"sk_pat_[0-9a-f]{8,}", re.IGNORECASE)
+_PEPPER_ID = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
 MIN_PEPPER_BYTES = 32
 
 
@@ -114,7 +115,7 @@ def _parse_peppers(text: str, signing_id: int) -> Peppers:
     keys: dict[int, bytes] = {}
     for entry in re.split(r"[,\s]+", text.strip()):
         number, colon, value = entry.partition(":")
-        if not colon or not number.isascii() or not number.isdigit() or not 0 < int(number) < 32768:
+        if not colon or not _PEPPER_ID.match(number) or not 0 < int(number) < 32768:
             raise ImproperlyConfigured("TOKEN_PEPPERS must hold entries such as 1:<64 random hex>.")
         if int(number) in keys:
             raise ImproperlyConfigured(f"TOKEN_PEPPERS holds two peppers with the id {number}.")
@@ -125,7 +126,9 @@ def _parse_peppers(text: str, signing_id: int) -> Peppers:
         keys[int(number)] = value.encode()
     chosen = signing_id or max(keys)
     if chosen not in keys:
-        raise ImproperlyConfigured(f"TOKEN_PEPPER_ID is {chosen}, but TOKEN_PEPPERS has no such id.")
+        raise ImproperlyConfigured(
+            f"TOKEN_PEPPER_ID is {chosen}, but TOKEN_PEPPERS has no such id."
+        )
     return Peppers(keys, chosen)
 
 

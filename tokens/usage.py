@@ -20,7 +20,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DataError, Error as DatabaseFault, IntegrityError, connection, transaction
 
 from tokens.models import TokenActivity, TokenConsumer, TokenUse
 from tokens.origin import Consumer
@@ -29,6 +29,7 @@ MAX_GATHERED = 20_000
 MAX_CONSUMERS_PER_DAY = 32
 MAX_GAPS = 9
 WAIT_MILLISECONDS = 50
+TRIES_AT_EXIT = 20
 OTHERS = Consumer(network="others", client="")
 
 logger = logging.getLogger(__name__)
@@ -50,14 +51,18 @@ class Tally:
     allowed: int = 0
     refused: int = 0
     last_at: datetime | None = None
+    # A refused call is no use of the token, so the last use is remembered apart from it.
+    used_at: datetime | None = None
     address: str | None = None
 
     def add(self, other: Tally) -> None:
-        """Count another tally in."""
+        """Count another tally in; of two times the later one stays, whichever came first."""
         self.allowed += other.allowed
         self.refused += other.refused
         if other.last_at and (self.last_at is None or other.last_at >= self.last_at):
-            self.last_at, self.address = other.last_at, other.address
+            self.last_at = other.last_at
+        if other.used_at and (self.used_at is None or other.used_at >= self.used_at):
+            self.used_at, self.address = other.used_at, other.address
 
 
 class _Gathered:
@@ -67,11 +72,19 @@ class _Gathered:
         self.lock = threading.Lock()
         self.tallies: dict[Key, Tally] = {}
         self.lost = 0
-        self.process = os.getpid()
         self.thread: threading.Thread | None = None
 
 
 _gathered = _Gathered()
+
+
+def _start_anew() -> None:
+    """Leave the parent's counts to the parent: its thread writes them, and its lock may be held."""
+    global _gathered  # noqa: PLW0603 - one gatherer a process
+    _gathered = _Gathered()
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 def record(
@@ -94,9 +107,7 @@ def record(
                 _gathered.lost += 1
                 return
             tally = _gathered.tallies[key] = Tally()
-        tally.allowed += allowed
-        tally.refused += not allowed
-        tally.last_at, tally.address = at, address
+        tally.add(Tally(int(allowed), int(not allowed), at, at if allowed else None, address))
     if first_sight:
         _write_now([key])
 
@@ -143,11 +154,25 @@ def _write_now(keys: Iterable[Key]) -> int:
             for key in sorted(taken, key=_sort_key):
                 _write_line(key, taken[key])
             _write_activity(taken)
-    except DatabaseError as error:
+    except (DataError, IntegrityError):
+        return _write_one_by_one(taken)
+    except DatabaseFault as error:
         logger.info("Use will be written later: %s", type(error).__name__)
         _put_back(taken)
         return 0
     return len(taken)
+
+
+def _write_one_by_one(taken: dict[Key, Tally]) -> int:
+    """Write each line by itself, and drop one that can never be written, such as a purged token's.
+
+    Kept, it would be tried for ever, and would take the other lines of its transaction with it.
+    """
+    if len(taken) == 1:
+        logger.warning("A line of use was dropped, because the database cannot hold it.")
+        return 0
+    _put_back(taken)
+    return sum(_write_now([key]) for key in taken)
 
 
 def _take(keys: Iterable[Key]) -> dict[Key, Tally]:
@@ -216,14 +241,16 @@ def _write_line(key: Key, tally: Tally) -> None:
             refused=use.refused + tally.refused,
             last_at=max(use.last_at, tally.last_at),
         )
-    if tally.allowed:
-        _write_consumer(lookup, facts, tally.allowed, tally.last_at)
+    if tally.used_at is not None:
+        _write_consumer(lookup, facts, tally.allowed, tally.used_at)
 
 
 def _capped(key: Key) -> Consumer:
     """Return the key's consumer, or "others" when the token has had too many different ones today."""
     today = TokenUse.objects.filter(token_id=key.token_id, day=key.day)
-    known = set(today.values_list("consumer_key", flat=True).distinct()[: MAX_CONSUMERS_PER_DAY + 1])
+    known = set(
+        today.values_list("consumer_key", flat=True).distinct()[: MAX_CONSUMERS_PER_DAY + 1]
+    )
     if len(known) < MAX_CONSUMERS_PER_DAY or consumer_key(key.consumer) in known:
         return key.consumer
     return OTHERS
@@ -250,10 +277,10 @@ def _write_consumer(
 def _write_activity(taken: dict[Key, Tally]) -> None:
     latest: dict[int, tuple[datetime, Tally, str]] = {}
     for key, tally in taken.items():
-        if not tally.allowed or tally.last_at is None:
+        if tally.used_at is None:
             continue
-        if key.token_id not in latest or tally.last_at >= latest[key.token_id][0]:
-            latest[key.token_id] = (tally.last_at, tally, key.consumer.client)
+        if key.token_id not in latest or tally.used_at >= latest[key.token_id][0]:
+            latest[key.token_id] = (tally.used_at, tally, key.consumer.client)
     for token_id, (at, tally, client) in sorted(latest.items()):
         values = {"last_used_at": at, "address": tally.address, "client": client}
         # Conditional, so that a late flush never turns the clock back.
@@ -277,9 +304,6 @@ def _sort_key(key: Key) -> tuple[int, str, str]:
 
 def _start_flushing() -> None:
     """Start this process's flush thread once; after a fork the child starts its own."""
-    global _gathered  # noqa: PLW0603 - one gatherer a process
-    if _gathered.process != os.getpid():
-        _gathered = _Gathered()
     if _gathered.thread is not None or not settings.USE_FLUSH_SECONDS:
         return
     with _gathered.lock:
@@ -301,7 +325,12 @@ def _flush_forever() -> None:
 
 
 def _flush_at_exit() -> None:
+    # There is no later round, so a busy database is asked again, for about a second in all.
     try:
-        flush()
+        for _ in range(TRIES_AT_EXIT):
+            flush()
+            if not any(tally.last_at for tally in _gathered.tallies.values()):
+                return
+        logger.warning("Gathered use was lost at exit, because the database was busy.")
     except Exception:
         logger.exception("Gathered use was lost at exit.")

@@ -1,0 +1,3 @@
+"""The operators' door to accounts."""
+
+from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -45,12 +46,7 @@ class ApiAnswerMiddleware:
         """Refuse plain HTTP where TLS is required: a redirect would come after the token was sent."""
         response: HttpResponseBase
         if self.requires_tls and not request.is_secure():
-            response = refusal(
-                request,
-                403,
-                "tls_required",
-                "Use https. This token travelled in the clear: revoke it and create another.",
-            )
+            response = _tls_required(request)
         else:
             response = self.get_response(request)
         headers = response.headers
@@ -61,6 +57,17 @@ class ApiAnswerMiddleware:
                 f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains"
             )
         return response
+
+
+def _tls_required(request: HttpRequest) -> HttpResponse:
+    exposed = "This token travelled in the clear: revoke it and create another."
+    return refusal(
+        request,
+        403,
+        "tls_required",
+        "Use https.",
+        details=exposed if "HTTP_AUTHORIZATION" in request.META else "",
+    )
 
 
 def methods(**endpoints: Endpoint) -> Callable[..., HttpResponse]:
@@ -88,15 +95,20 @@ def methods(**endpoints: Endpoint) -> Callable[..., HttpResponse]:
     return view
 
 
-def bearer_required(scope: str) -> Callable[[Endpoint], Endpoint]:
-    """Let an endpoint answer only to an accepted token that holds ``scope`` ("" asks for none)."""
+def bearer_required(scope: str, *, all_projects: bool = False) -> Callable[[Endpoint], Endpoint]:
+    """Let an endpoint answer only to an accepted token that holds ``scope`` ("" asks for none).
+
+    With ``all_projects``, only to a token that is not limited to chosen projects.
+    """
 
     def decorate(endpoint: Endpoint) -> Endpoint:
         @functools.wraps(endpoint)
         def guarded(request: Any, **captured: Any) -> HttpResponse:
             request.facts = _facts(request)
             try:
-                request.principal = authentication.authenticate(request.facts, scope)
+                request.principal = authentication.authenticate(
+                    request.facts, scope, all_projects=all_projects
+                )
             except authentication.Unauthenticated as refused:
                 return unauthenticated(request, refused)
             except authentication.Forbidden as refused:
@@ -122,7 +134,8 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
     """
     limit = settings.API_MAX_BODY_BYTES
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdigit() or int(length) > limit:
+    # int() refuses some characters that are digits, and numbers of more than 4300 of them.
+    if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > limit:
         raise BadBody(413, "body_too_large", f"Send at most {limit // 1024} KB.")
     try:
         body = request.body.decode("utf-8")

@@ -81,16 +81,9 @@ def list_projects(request: ApiRequest) -> HttpResponse:
     return answer({"data": [_project(project) for project in visible.order_by("created_at", "id")]})
 
 
-@bearer_required("projects.write")
+@bearer_required("projects.write", all_projects=True)
 def create_project(request: ApiRequest) -> HttpResponse:
     """Make a project. 409 for a name in use, 422 for one that cannot be used."""
-    if request.principal.projects_limited:
-        return refusal(
-            request,
-            403,
-            "project_not_allowed",
-            "This token is limited to chosen projects, so it cannot create one.",
-        )
     try:
         form = ProjectForm(data=read_json(request))
         if not form.is_valid():

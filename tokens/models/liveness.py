@@ -51,9 +51,7 @@ def is_paused(facts: LivenessFacts, now: datetime) -> bool:
 
 def ended_at(facts: LivenessFacts) -> datetime | None:
     """Return the instant of the end, planned or past: the earliest of the three times."""
-    times = [
-        at for at in (facts.revoked_at, facts.retire_at, facts.expires_at) if at is not None
-    ]
+    times = [at for at in (facts.revoked_at, facts.retire_at, facts.expires_at) if at is not None]
     return min(times, default=None)
 
 

@@ -31,11 +31,13 @@ class Project(models.Model):
     status = models.CharField(max_length=16, default="active")
     created_at = models.DateTimeField()
 
-    objects: ClassVar = ProjectQuerySet.as_manager()
+    objects = ProjectQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["owner", "name_key"], name="project_name_once_per_owner"),
+            models.UniqueConstraint(
+                fields=["owner", "name_key"], name="project_name_once_per_owner"
+            ),
             models.UniqueConstraint(fields=["owner", "slug"], name="project_slug_once_per_owner"),
         ]
 

@@ -66,7 +66,10 @@ class AccessToken(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="access_tokens", db_index=False
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="access_tokens",
+        db_index=False,
     )
     name = models.CharField(max_length=64)
     name_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - NULL frees the name
@@ -81,7 +84,7 @@ class AccessToken(models.Model):
 
     scopes = models.CharField(max_length=255)
     projects_limited = models.BooleanField(default=False)
-    projects: models.ManyToManyField = models.ManyToManyField(
+    projects = models.ManyToManyField(
         "tokens.Project", through="tokens.TokenProject", related_name="tokens"
     )
 
@@ -91,7 +94,11 @@ class AccessToken(models.Model):
     retire_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     revoked_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
     )
     revoke_kind = models.CharField(max_length=16, choices=RevokeKind.choices, blank=True)
     reason = models.CharField(max_length=200, blank=True)
@@ -106,12 +113,16 @@ class AccessToken(models.Model):
     rotation_closed_at = models.DateTimeField(null=True)
     request_id = models.UUIDField(null=True)
 
-    objects: ClassVar = AccessTokenQuerySet.as_manager()
+    objects = AccessTokenQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["owner", "name_key"], name="token_name_held_once_per_owner"),
-            models.UniqueConstraint(fields=["owner", "request_id"], name="token_request_mints_once"),
+            models.UniqueConstraint(
+                fields=["owner", "name_key"], name="token_name_held_once_per_owner"
+            ),
+            models.UniqueConstraint(
+                fields=["owner", "request_id"], name="token_request_mints_once"
+            ),
             models.UniqueConstraint(
                 fields=["replaces"],
                 condition=Q(replaces__isnull=False, rotation_closed_at__isnull=True),

@@ -44,7 +44,8 @@ class TokenUse(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["token", "day", "scope", "consumer_key"], name="use_once_per_day_and_consumer"
+                fields=["token", "day", "scope", "consumer_key"],
+                name="use_once_per_day_and_consumer",
             ),
         ]
         indexes: ClassVar = [models.Index(fields=["day"], name="use_day")]
@@ -72,7 +73,9 @@ class TokenConsumer(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["token", "scope", "consumer_key"], name="consumer_once"),
+            models.UniqueConstraint(
+                fields=["token", "scope", "consumer_key"], name="consumer_once"
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["last_at"], name="consumer_last")]
 

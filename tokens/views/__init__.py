@@ -1,0 +1,3 @@
+"""The door for people: pages and fragments."""
+
+from __future__ import annotations

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
@@ -65,9 +65,11 @@ def create_token(request: HttpRequest) -> HttpResponse:
     return _form_page(request, form, status=422)
 
 
-def _form(request: HttpRequest, data: Any = None) -> TokenForm:
+def _form(request: HttpRequest, data: QueryDict | None = None) -> TokenForm:
     user: Any = request.user
-    return TokenForm(data=data, rules=policy.current_rules(), zone=user.zone, now=timezone.now())
+    rules = policy.current_rules()
+    first = {"request_id": uuid.uuid4()}
+    return TokenForm(data=data, initial=first, rules=rules, zone=user.zone, now=timezone.now())
 
 
 def stale_form(request: HttpRequest) -> HttpResponse:
@@ -79,21 +81,34 @@ def stale_form(request: HttpRequest) -> HttpResponse:
 def _form_page(
     request: HttpRequest, form: TokenForm, *, status: int = 200, stale_notice: str = ""
 ) -> HttpResponse:
-    errors = [] if stale_notice or not form.is_bound else _errors(form)
+    errors = sum(len(found) for found in form.errors.values())
+    if form.is_bound:
+        form.data = _shown_again(form.data)
     context = {
         "form": form,
-        "name_value": redact(form.data.get("name", "")) if form.is_bound else "",
-        "custom_value": redact(form.data.get("expires_custom", "")) if form.is_bound else "",
-        "field_errors": {name: sentence for name, sentence in reversed(errors)},
-        "errors": errors,
-        "errors_title": _count_title(len(errors)),
-        "request_id": _request_id(form),
+        "errors_title": _count_title(errors),
         "scope_groups": _scope_groups(form),
         "expiry_options": _expiry_options(form),
         "time_zone": form.zone.key,
         "stale_notice": stale_notice,
     }
     return _answer(request, "create", context, fragment="_create_form", status=status)
+
+
+def _shown_again(typed: Any) -> QueryDict:
+    """Return what was typed, for the form that comes back: all of it, except a token's value.
+
+    A pasted token is cut down to its prefix, because this answer is not the one that may show it. A
+    form keeps its ``request_id`` through its corrections, so that it still mints once.
+    """
+    again: QueryDict = typed.copy()
+    for name, values in typed.lists():
+        again.setlist(name, [redact(value) for value in values])
+    try:
+        uuid.UUID(again.get("request_id", ""))
+    except ValueError:
+        again["request_id"] = str(uuid.uuid4())
+    return again
 
 
 def _answer(
@@ -108,21 +123,6 @@ def _answer(
     return render(request, f"tokens/{name}.html", context, status=status)
 
 
-def _request_id(form: TokenForm) -> uuid.UUID:
-    """Keep a form's id through its corrections, so that it still mints once; else make one."""
-    try:
-        return uuid.UUID(form.data.get("request_id", "")) if form.is_bound else uuid.uuid4()
-    except ValueError:
-        return uuid.uuid4()
-
-
-def _errors(form: TokenForm) -> list[tuple[str, str]]:
-    """Return (field, sentence) in the order of the page; fields without a place come first."""
-    found = form.errors.get_json_data()
-    order = ["__all__", "request_id", "name", "scopes", "expires", "expires_custom"]
-    return [(name, error["message"]) for name in order for error in found.get(name, [])]
-
-
 def _count_title(number: int) -> str:
     if not number:
         return ""
@@ -130,7 +130,8 @@ def _count_title(number: int) -> str:
 
 
 def _scope_groups(form: TokenForm) -> list[dict[str, Any]]:
-    chosen = set(form.data.getlist("scopes")) if form.is_bound else set()
+    data: Any = form.data
+    chosen = set(data.getlist("scopes")) if form.is_bound else set()
     return [
         {
             "title": resource.title,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from tokens import policy
 from tokens.models import AccessToken
+from tokens.models.token import AccessTokenQuerySet
 from tokens.views.rows import row_of
 
 PAGE_SIZE = 50
@@ -33,9 +34,7 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     mine = AccessToken.objects.owned_by(user)
     cursor = request.GET.get("before", "")
     page = list(
-        _before(mine, cursor)
-        .select_related("owner", "activity")
-        .newest_first()[: PAGE_SIZE + 1]
+        _before(mine, cursor).select_related("owner", "activity").newest_first()[: PAGE_SIZE + 1]
     )
     here = reverse("tokens:list")
     allowed = policy.current_rules().new_tokens_allowed
@@ -50,7 +49,7 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _before(mine: QuerySet[AccessToken], cursor: str) -> QuerySet[AccessToken]:
+def _before(mine: AccessTokenQuerySet, cursor: str) -> AccessTokenQuerySet:
     """Narrow to what comes after the cursor's row; an unknown cursor is the beginning.
 
     The cursor is a row and not a number of rows, so the page stays right while rows come and go.

@@ -79,13 +79,14 @@ def _sentence(token: AccessToken) -> str:
 
 def _done(request: HttpRequest, token: AccessToken) -> HttpResponse:
     """Go back to the list: by a redirect, or by closing the dialog that stands over it."""
-    messages.success(request, f"{token.name} revoked")
-    here = reverse("tokens:list")
+    here, sentence = reverse("tokens:list"), f"{token.name} revoked"
     if not _in_dialog(request, here):
+        messages.success(request, sentence)
         return HttpResponseRedirect(here, status=303)
-    response = render(request, "components/toasts.html", {"oob": True})
-    for event in ("tokens-changed", "dialog-close"):
-        trigger_client_event(response, event, after="swap")
+    response = HttpResponse(status=204)
+    trigger_client_event(response, "toast", {"value": sentence})
+    for event in ("dialog-close", "tokens-changed"):
+        trigger_client_event(response, event)
     return response
 
 

@@ -1,4 +1,4 @@
-"""Two addresses for load balancers: is the process alive, and can it serve?"""
+"""Two addresses for load balancers: whether the process is alive, and whether it can serve."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
-from skytells_console.models import User, validate_time_zone
+from skytells_console.models import User
+from tokens.secret import contains_token
 
 
 class Command(BaseCommand):
@@ -33,42 +33,53 @@ class Command(BaseCommand):
         parser.add_argument(
             "--random-password", action="store_true", help="make a password and print it once"
         )
-        parser.add_argument("--if-none", action="store_true", help="only if there is no account yet")
+        parser.add_argument(
+            "--if-none", action="store_true", help="only if there is no account yet"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check what was given, make the account, and print how to sign in."""
         if options["if_none"] and get_user_model().objects.exists():
             return
         email = options["email"].strip().lower()
-        _check(email, options["time_zone"])
+        draft = User(email=email, name=options["name"].strip(), time_zone=options["time_zone"])
+        _check(draft)
         password = secrets.token_urlsafe(15) if options["random_password"] else _ask_password()
-        draft = User(email=email, name=options["name"], time_zone=options["time_zone"])
         try:
             validate_password(password, draft)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
-        with transaction.atomic():
-            user = User.objects.create_user(
-                email,
-                password,
-                name=options["name"],
-                time_zone=options["time_zone"],
-                is_staff=options["staff"],
-            )
-            EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+        try:
+            _make(draft, password, staff=options["staff"])
+        except IntegrityError:
+            # Somebody else made the same account since it was looked for.
+            raise _taken(email) from None
         self.stdout.write(f"Account: {email}")
         if options["random_password"]:
             self.stdout.write(f"Password: {password}")
 
 
-def _check(email: str, time_zone: str) -> None:
+def _check(draft: User) -> None:
     try:
-        validate_email(email)
-        validate_time_zone(time_zone)
+        draft.clean_fields(exclude=["password"])
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from None
-    if User.objects.filter(email__iexact=email).exists():
-        raise CommandError(f"There is an account for {email} already.")
+    if contains_token(draft.name) or not draft.name.isprintable():
+        raise CommandError("The name holds a token or a character that cannot be seen.")
+    if User.objects.filter(email__iexact=draft.email).exists():
+        raise _taken(draft.email)
+
+
+def _make(draft: User, password: str, *, staff: bool) -> None:
+    with transaction.atomic():
+        user = User.objects.create_user(
+            draft.email, password, name=draft.name, time_zone=draft.time_zone, is_staff=staff
+        )
+        EmailAddress.objects.create(user=user, email=draft.email, verified=True, primary=True)
+
+
+def _taken(email: str) -> CommandError:
+    return CommandError(f"There is an account for {email} already.")
 
 
 def _ask_password() -> str:

@@ -1,0 +1,321 @@
+"""The architecture, kept by machine: imports, writers, routes, templates, words, secrets."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.management import get_commands
+from django.db import connection
+from django.template.loader import get_template
+from django.urls import URLPattern, URLResolver, get_resolver
+
+import tokens
+from skytells_console.models import User
+from tests import writers
+from tests.cast import issue
+from tokens import scopes
+
+ROOT = Path(settings.BASE_DIR)
+TEMPLATES = ROOT / "templates"
+
+# The picture of the architecture: a module imports from lines above its own, or beside it.
+LAYERS = [
+    {"secret", "scopes", "origin"},
+    {"models"},
+    {"audit", "ratelimit", "policy", "notices"},
+    {"lifecycle", "projects", "relying_parties"},
+    {"usage", "insight"},
+    {"authentication", "device_flow", "policy_change", "retention"},
+    {"forms", "reauth", "requests", "mailer", "health", "checks"},
+    {"views", "api", "admin", "management"},
+]
+DOORS = LAYERS[-1]
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+# What is shown, and what wires the app together, stands beside the picture.
+AROUND = {"apps", "urls", "migrations", "templatetags"}
+FROM_CONSOLE = {"skytells_console.client_address"}
+FROM_TOKENS = {"tokens.secret", "tokens.ratelimit"}
+
+
+def shown(path: Path) -> str:
+    """Return a file's name as the report of a test shows it."""
+    return str(path.relative_to(ROOT))
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the dotted names a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    names = (name.split(".") for name in imports_of(path) if name.startswith("tokens."))
+    return {name[1] for name in names if name[1] in LEVEL}
+
+
+def modules_of_tokens() -> list[tuple[str, Path]]:
+    found = []
+    for path in tracked("tokens/*.py"):
+        room = path.relative_to(ROOT / "tokens").parts[0].removesuffix(".py")
+        if room not in AROUND | {"__init__"}:
+            found.append((room, path))
+    return found
+
+
+def test_every_module_has_a_line_in_the_picture() -> None:
+    assert {room for room, _ in modules_of_tokens()} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", [path for _, path in modules_of_tokens()], ids=shown)
+def test_a_module_imports_only_from_above_or_beside(path: Path) -> None:
+    room = path.relative_to(ROOT / "tokens").parts[0].removesuffix(".py")
+    for other in rooms_imported(path) - {room}:
+        assert LEVEL[other] <= LEVEL[room], f"{path} imports {other}, which stands below it."
+        assert not (other in DOORS and room in DOORS), f"{path}: a door imports another door."
+        assert LEVEL[room] > 0, f"{path}: a leaf imports {other}."
+
+
+def test_no_two_rooms_beside_each_other_import_in_a_circle() -> None:
+    edges = {(room, other) for room, path in modules_of_tokens() for other in rooms_imported(path)}
+    beside = {(a, b) for a, b in edges if a != b and LEVEL[a] == LEVEL[b]}
+    assert not {(a, b) for a, b in beside if (b, a) in beside}
+
+
+def test_the_project_and_the_app_share_only_what_was_agreed() -> None:
+    for path in tracked("skytells_console/*.py"):
+        if path.name == "urls.py":
+            continue
+        used = {name for name in imports_of(path) if name.startswith("tokens.")}
+        assert all(name.startswith(tuple(FROM_TOKENS)) for name in used), path
+    for _, path in modules_of_tokens():
+        used = {name for name in imports_of(path) if name.startswith("skytells_console.")}
+        commands = "management" in path.parts
+        assert commands or all(name.startswith(tuple(FROM_CONSOLE)) for name in used), path
+
+
+def test_every_table_has_a_writer_and_every_writer_a_table() -> None:
+    tables = {model._meta.db_table for model in apps.get_app_config("tokens").get_models()}
+    assert tables == set(writers.WRITERS)
+
+
+def test_a_stranger_who_writes_is_caught(alice: User) -> None:
+    token = issue(alice).token
+    namespace = {"__name__": "tokens.views.sneaky", "connection": connection}
+    source = (
+        "def write(pk):\n"
+        "    with connection.cursor() as cursor:\n"
+        "        cursor.execute('UPDATE tokens_accesstoken SET name = %s WHERE id = %s', ['x', pk])\n"
+    )
+    exec(source, namespace)  # noqa: S102 - the stranger needs a module's name of its own
+    with pytest.raises(writers.StrangerError, match=r"belongs to tokens\.lifecycle"):
+        namespace["write"](token.pk)  # type: ignore[operator]
+
+
+# --- Routes --------------------------------------------------------------------------------------
+
+# Answer without a sign-in on purpose; everything else asks for a session or for a bearer token.
+OPEN_PAGES = {
+    "account_login",
+    "account_logout",
+    "account_signup",
+    "account_inactive",
+    "account_reset_password",
+    "account_reset_password_done",
+    "account_reset_password_from_key",
+    "account_reset_password_from_key_done",
+    "healthz",
+    "readyz",
+}
+OPEN_ENDPOINTS = {"api-health"}
+
+
+def routes(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLResolver):
+            yield from routes(entry)
+        else:
+            yield entry
+
+
+def test_every_route_is_guarded_or_listed() -> None:
+    for route in routes():
+        endpoints = getattr(route.callback, "endpoints", None)
+        if endpoints is not None:
+            open_ones = {name for name, each in endpoints.items() if each.scope is None}
+            assert not open_ones or route.name in OPEN_ENDPOINTS, route
+        elif not getattr(route.callback, "login_required", True):
+            assert route.name in OPEN_PAGES, route
+
+
+def test_the_api_has_no_slash_at_the_end_and_no_page() -> None:
+    api = [route for route in routes() if hasattr(route.callback, "endpoints")]
+    assert len(api) >= 4
+    for route in api:
+        assert str(route.pattern).startswith("api/")
+        assert not str(route.pattern).endswith("/")
+
+
+def test_what_changes_a_token_asks_for_a_fresh_proof() -> None:
+    named = {route.name: route.callback for route in routes()}
+    for name in ("create", "revoke"):
+        callback = named[name]
+        while not getattr(callback, "fresh_proof", False):
+            assert hasattr(callback, "__wrapped__"), name
+            callback = callback.__wrapped__
+
+
+# --- Templates -----------------------------------------------------------------------------------
+
+
+def templates(pattern: str = "*.html") -> list[Path]:
+    return sorted(TEMPLATES.rglob(pattern))
+
+
+def test_every_template_can_be_read() -> None:
+    for path in templates():
+        get_template(str(path.relative_to(TEMPLATES)))
+
+
+@pytest.mark.parametrize("path", templates("_*.html"), ids=shown)
+def test_a_fragment_has_one_root_that_bears_its_name(path: Path) -> None:
+    text = re.sub(r"{#.*?#}|{% comment %}.*?{% endcomment %}", "", path.read_text(), flags=re.S)
+    text = re.sub(r"{%\s*load [^%]*%}", "", text).strip()
+    assert "{% extends" not in text
+    root = re.match(r"<(\w+)[^>]*\bid=\"([\w-]+)\"", text)
+    assert root, f"{path.name} does not begin with its root."
+    assert root[2] == path.stem
+    assert text.endswith(f"</{root[1]}>")
+    depth, closes = 0, 0
+    for tag in re.finditer(rf"<(/?){root[1]}\b", text):
+        depth += -1 if tag[1] else 1
+        closes += depth == 0
+    assert closes == 1, f"{path.name} has more than one root."
+
+
+@pytest.mark.parametrize("path", templates("_*.html"), ids=shown)
+def test_a_page_includes_its_fragment_once(path: Path) -> None:
+    include = f'include "{path.relative_to(TEMPLATES)}"'
+    counts = {each.name: each.read_text().count(include) for each in templates()}
+    including = {name: count for name, count in counts.items() if count}
+    assert list(including.values()) == [1], including
+    assert not next(iter(including)).startswith("_")
+
+
+def elements(path: Path) -> Iterator[str]:
+    yield from re.findall(r"<[a-z][^>]*>", re.sub(r"{#.*?#}", "", path.read_text(), flags=re.S))
+
+
+@pytest.mark.parametrize("path", templates(), ids=shown)
+def test_htmx_only_repeats_what_works_without_it(path: Path) -> None:
+    for element in elements(path):
+        get, post = (re.search(rf'hx-{verb}="([^"]*)"', element) for verb in ("get", "post"))
+        if get:
+            assert f' href="{get[1]}"' in element, element
+        if post:
+            assert f' action="{post[1]}"' in element, element
+        if get or post:
+            assert "hx-target=" in element, element
+            assert "hx-swap=" in element, element
+
+
+@pytest.mark.parametrize("path", templates(), ids=shown)
+def test_every_hx_target_exists_in_the_templates(path: Path) -> None:
+    ids = {found for each in templates() for found in re.findall(r'\bid="([\w-]+)"', each.read_text())}
+    for target in re.findall(r'hx-target="#([\w-]+)"', path.read_text()):
+        assert target in ids
+
+
+@pytest.mark.parametrize("path", templates(), ids=shown)
+def test_no_template_holds_a_script_a_style_or_a_handler(path: Path) -> None:
+    for element in elements(path):
+        assert not re.match(r"<style\b", element)
+        assert not re.search(r"\sstyle=", element)
+        assert not re.search(r"\son[a-z]+=", element)
+        assert not (element.startswith("<script") and "src=" not in element)
+
+
+@pytest.mark.parametrize("path", templates(), ids=shown)
+def test_the_word_is_revoke(path: Path) -> None:
+    visible = re.sub(r"{[%{#].*?[%}#]}|<[^>]*>", "", path.read_text(), flags=re.S)
+    assert not re.search(r"\bdelet", visible, re.IGNORECASE)
+
+
+# --- The repository ------------------------------------------------------------------------------
+
+
+def text_files() -> Iterator[tuple[Path, str]]:
+    for path in tracked():
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def test_no_file_holds_a_token_or_names_a_registry() -> None:
+    registries = "|".join(("py" + "pi", "python" + "hosted", "npm" + "js", "deb[.]debi" + "an"))
+    for path, text in text_files():
+        assert not re.search(r"sk_pat_[0-9a-f]{64}", text), path
+        assert not re.search(rf"({registries})[.](org|com)", text), path
+
+
+def test_modules_and_functions_stay_small() -> None:
+    for path in tracked("tokens/*.py", "skytells_console/*.py", "dev.py", "bench/*.py"):
+        if "migrations" in path.parts:
+            continue
+        source = path.read_text()
+        assert len(source.splitlines()) <= 350, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 50, f"{path}: {node.name} has {length} lines."
+
+
+def test_no_module_is_a_drawer_for_anything() -> None:
+    drawers = {"utils", "helpers", "common", "services", "base", "misc"}
+    assert not [path for path in tracked("*.py") if path.stem in drawers]
+
+
+def test_public_functions_say_what_they_mean() -> None:
+    for info in pkgutil.walk_packages(tokens.__path__, "tokens."):
+        if ".migrations" in info.name:
+            continue
+        module = importlib.import_module(info.name)
+        assert module.__doc__, info.name
+        for name, value in vars(module).items():
+            mine = getattr(value, "__module__", None) == info.name and callable(value)
+            if mine and not name.startswith("_") and name != "Command":
+                assert value.__doc__, f"{info.name}.{name}"
+
+
+def test_settings_commands_and_scopes_are_documented() -> None:
+    documents = "\n".join(path.read_text() for path in tracked("*.md"))
+    source = (ROOT / "skytells_console" / "settings.py").read_text()
+    names = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source))
+    assert len(names) > 15
+    ours = [name for name, app in get_commands().items() if app in {"tokens", "skytells_console"}]
+    for word in [*names, *ours, *scopes.BY_NAME]:
+        assert f"`{word}`" in documents or f"`{word} " in documents, f"{word} is not documented."

@@ -1,0 +1,3 @@
+"""The door for operators."""
+
+from __future__ import annotations

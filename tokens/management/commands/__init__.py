@@ -1,0 +1,3 @@
+"""Commands that parse, call and count."""
+
+from __future__ import annotations

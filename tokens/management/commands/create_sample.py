@@ -1,0 +1,243 @@
+"""``manage.py create_sample``: an account with tokens in every state, to look at and try out."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+
+from skytells_console.models import User
+from tokens import lifecycle, policy, usage
+from tokens.lifecycle import Wish
+from tokens.models import AccessToken, RevokeKind
+from tokens.origin import Consumer, Door, Origin, client_label, network_of
+from tokens.scopes import PRESETS
+
+NAME = "Maya Lindqvist"
+CLI = next(preset.scopes for preset in PRESETS if preset.key == "cli")
+CI = next(preset.scopes for preset in PRESETS if preset.key == "ci")
+READ = next(preset.scopes for preset in PRESETS if preset.key == "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One request, told by how long ago it was."""
+
+    ago: timedelta
+    address: str
+    agent: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The life of one token: everything in it is told by how long ago, or in how long, it is."""
+
+    name: str
+    scopes: frozenset[str]
+    created: timedelta
+    ends_in: timedelta | None
+    description: str = ""
+    uses: tuple[Use, ...] = ()
+    revoked: timedelta | None = None
+    kind: RevokeKind = RevokeKind.OWNER
+    reason: str = ""
+
+
+def _days(number: float, **more: float) -> timedelta:
+    return timedelta(days=number, **more)
+
+
+SAMPLES = (
+    # Expiring soon.
+    Sample(
+        name="github-actions-deploy",
+        description="Deploys the shop from its main branch",
+        scopes=CI,
+        created=_days(25),
+        ends_in=_days(5, hours=3),
+        uses=(
+            Use(_days(3), "198.51.100.24", "node", "deployments.write"),
+            Use(_days(2), "198.51.100.24", "node", "deployments.write"),
+            Use(_days(1), "198.51.100.24", "node", "deployments.write"),
+            Use(timedelta(minutes=26), "198.51.100.24", "node", "deployments.write"),
+        ),
+    ),
+    # Unused for 90 days, and without an end.
+    Sample(
+        name="notebook-experiments",
+        scopes=frozenset({"inference"}),
+        created=_days(190),
+        ends_in=None,
+        uses=(Use(_days(118), "192.0.2.61", "python-requests/2.32.3", "inference"),),
+    ),
+    # Active.
+    Sample(
+        name="gitlab-release",
+        scopes=CI,
+        created=_days(41),
+        ends_in=_days(19, hours=3),
+        uses=(
+            Use(_days(7), "203.0.113.40", "curl/8.11.0", "deployments.write"),
+            Use(timedelta(minutes=2), "203.0.113.40", "curl/8.11.0", "deployments.write"),
+        ),
+    ),
+    Sample(
+        name="cli-macbook",
+        description="The laptop on the desk",
+        scopes=CLI,
+        created=_days(50),
+        ends_in=_days(40, hours=3),
+        uses=(
+            Use(_days(1, hours=4), "203.0.113.7", "node", "account.read"),
+            Use(timedelta(minutes=3), "203.0.113.7", "node", "projects.read"),
+        ),
+    ),
+    # Never used.
+    Sample(name="staging-smoke-tests", scopes=READ, created=_days(9), ends_in=_days(21, hours=3)),
+    # Expired.
+    Sample(
+        name="terraform-poc",
+        scopes=frozenset({"projects.read", "projects.write", "keys.read", "keys.write"}),
+        created=_days(33),
+        ends_in=_days(-3),
+        uses=(Use(_days(3, hours=5), "198.51.100.9", "terraform/1.9.8", "projects.read"),),
+    ),
+    # Revoked by the person, and by the token itself, as ``DELETE /api/v1/token`` does.
+    Sample(
+        name="old-thinkpad",
+        scopes=CLI,
+        created=_days(60),
+        ends_in=_days(30),
+        uses=(Use(_days(10, hours=2), "203.0.113.7", "node", "account.read"),),
+        revoked=_days(10),
+        reason="Sold the laptop",
+    ),
+    Sample(
+        name="cli-workshop",
+        scopes=CLI,
+        created=_days(20),
+        ends_in=_days(10),
+        uses=(Use(_days(16), "192.0.2.140", "node", "projects.read"),),
+        revoked=_days(16),
+        kind=RevokeKind.SELF,
+    ),
+)
+
+
+class Command(BaseCommand):
+    """Makes one account and lets its tokens live their lives, with a clock set back.
+
+    Every step goes through the same writers as a person's would, so the samples can show nothing
+    that the product does not do. The values are dropped at once: nobody holds them.
+    """
+
+    help = "Make a sample account with tokens in every state; do nothing if it exists."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the address of the account."""
+        parser.add_argument("--email", default="sample@example.com")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Make the account and its tokens in one transaction, then print how to sign in."""
+        email = options["email"].strip().lower()
+        _check(email)
+        if User.objects.filter(email__iexact=email).exists():
+            self.stdout.write(f"There is an account for {email} already; nothing was changed.")
+            return
+        password = secrets.token_urlsafe(15)
+        try:
+            with transaction.atomic():
+                _tell(_make_account(email, password), timezone.now())
+        except policy.Refused as refused:
+            raise CommandError(f"The samples break a rule of this console. {refused}") from None
+        # What was counted and not yet written may need the rows that are committed only now.
+        usage.flush()
+        self.stdout.write(f"Account: {email}")
+        self.stdout.write(f"Password: {password}")
+        self.stdout.write(f"Tokens: {len(SAMPLES)}, one at least in every state.")
+
+
+def _check(email: str) -> None:
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from None
+
+
+def _make_account(email: str, password: str) -> User:
+    user = User.objects.create_user(email, password, name=NAME)
+    EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    return user
+
+
+def _tell(owner: User, now: datetime) -> None:
+    """Run through all lives in the order of time, so that the remembered events are in order too."""
+    tokens: dict[str, AccessToken] = {}
+    steps: list[tuple[datetime, Callable[[datetime], None]]] = []
+    for sample in SAMPLES:
+        steps.append((now - sample.created, functools.partial(_issue, owner, sample, now, tokens)))
+        for use in sample.uses:
+            step = functools.partial(_use, owner, sample.name, use, tokens)
+            steps.append((now - use.ago, step))
+        if sample.revoked is not None:
+            steps.append((now - sample.revoked, functools.partial(_revoke, owner, sample, tokens)))
+    # The sort is stable: a token that is used and ended in one instant is used first.
+    for at, step in sorted(steps, key=lambda each: each[0]):
+        step(at)
+
+
+def _issue(
+    owner: User, sample: Sample, now: datetime, tokens: dict[str, AccessToken], at: datetime
+) -> None:
+    wish = Wish(
+        name=sample.name,
+        scopes=tuple(sample.scopes),
+        expires_at=None if sample.ends_in is None else now + sample.ends_in,
+        description=sample.description,
+    )
+    origin = Origin(at=at, door=Door.COMMAND, actor_id=owner.pk)
+    tokens[sample.name] = lifecycle.issue(owner=owner, wish=wish, origin=origin).token
+
+
+def _use(owner: User, name: str, use: Use, tokens: dict[str, AccessToken], at: datetime) -> None:
+    token, label = tokens[name], client_label(use.agent)
+    origin = Origin(
+        at=at,
+        door=Door.API,
+        actor_id=owner.pk,
+        token_id=token.pk,
+        address=use.address,
+        client=label,
+    )
+    lifecycle.note_first_use(token_id=token.pk, origin=origin)
+    usage.record(
+        token_id=token.pk,
+        scope=use.scope,
+        consumer=Consumer(network=network_of(use.address), client=label),
+        address=use.address,
+        at=at,
+    )
+
+
+def _revoke(owner: User, sample: Sample, tokens: dict[str, AccessToken], at: datetime) -> None:
+    token = tokens[sample.name]
+    by_itself = sample.kind is RevokeKind.SELF
+    origin = Origin(
+        at=at,
+        door=Door.API if by_itself else Door.BROWSER,
+        actor_id=owner.pk,
+        token_id=token.pk if by_itself else None,
+    )
+    lifecycle.revoke(token=token, origin=origin, kind=sample.kind, reason=sample.reason)
