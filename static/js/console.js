@@ -1,0 +1,200 @@
+// What the pages cannot do with HTML and CSS alone. Everything here is an addition: without it each page still works.
+"use strict";
+
+(() => {
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const on = (name, act) => document.addEventListener(name, act);
+  const dialog = $("#dialog");
+  let openerId = "";
+
+  function announce(text) {
+    const region = $("#announcer");
+    region.textContent = "";
+    setTimeout(() => { region.textContent = text; }, 50);
+  }
+
+  // Toasts: 8 seconds, held while pointed at or focused; a warning stays until it is dismissed.
+  function startToast(toast, stays) {
+    let timer = 0;
+    const hold = () => clearTimeout(timer);
+    const run = () => {
+      hold();
+      if (!stays) timer = setTimeout(() => toast.remove(), 8000);
+    };
+    for (const name of ["mouseenter", "focusin"]) toast.addEventListener(name, hold);
+    for (const name of ["mouseleave", "focusout"]) toast.addEventListener(name, run);
+    const close = $("[data-toast-close]", toast);
+    close.hidden = false;
+    close.addEventListener("click", () => toast.remove());
+    run();
+  }
+
+  function showToast(text, isWarning = false) {
+    const toast = $("#toast").content.firstElementChild.cloneNode(true);
+    $$(":scope > .icon", toast)[isWarning ? 0 : 1].remove();
+    $(".toast__text", toast).textContent = text;
+    const stack = $("#toasts");
+    stack.append(toast);
+    while (stack.children.length > 2) stack.firstElementChild.remove();
+    startToast(toast, isWarning);
+    announce(text);
+  }
+
+  // The secret: hidden at first, kept in this closure only, gone when the page or the plate goes.
+  function preparePlate(plate) {
+    const groups = $$(".plate__group", plate);
+    const words = groups.map((group) => group.textContent);
+    const code = $(".plate__value", plate);
+    const copy = $("[data-plate-copy]", plate);
+    const toggle = $("[data-plate-toggle]", plate);
+    const note = $("[data-plate-note]", plate);
+    const mask = (word, index) => {
+      if (index === 0) return word;
+      const head = index === 1 ? 4 : 0;
+      const tail = index === words.length - 1 ? 4 : 0;
+      return word.slice(0, head) + "•".repeat(word.length - head - tail) + word.slice(word.length - tail);
+    };
+    const show = (shown) => {
+      groups.forEach((group, index) => { group.textContent = shown ? words[index] : mask(words[index], index); });
+      code.classList.toggle("is-hidden", !shown);
+      toggle.classList.toggle("is-on", shown);
+      $("[data-plate-word]", toggle).textContent = shown ? "Hide" : "Show";
+    };
+    const copied = async () => {
+      const value = words.join("");
+      await navigator.clipboard.writeText(value);
+      const right = await navigator.permissions.query({ name: "clipboard-read" }).catch(() => null);
+      if (right?.state === "granted" && (await navigator.clipboard.readText()) !== value) throw new Error("differs");
+    };
+    toggle.addEventListener("click", () => show(code.classList.contains("is-hidden")));
+    copy.addEventListener("click", async () => {
+      try {
+        await copied();
+        note.textContent = "";
+        $("[data-plate-label]", copy).textContent = "Copied";
+        copy.classList.add("is-done", "is-on");
+        announce("Copied");
+        setTimeout(() => {
+          $("[data-plate-label]", copy).textContent = "Copy token";
+          copy.classList.remove("is-done", "is-on");
+        }, 2000);
+      } catch {
+        show(true);
+        getSelection().selectAllChildren(code);
+        note.textContent = "This browser did not copy it. The token is selected: copy it with the keyboard or the menu.";
+        announce(note.textContent);
+      }
+    });
+    plate.addEventListener("wipe", () => {
+      words.fill("");
+      code.textContent = "";
+      copy.hidden = toggle.hidden = true;
+      note.textContent = "Cleared when you left this page. It cannot be shown again.";
+    });
+    copy.hidden = toggle.hidden = false;
+    show(false);
+  }
+
+  function prepareReveal(box) {
+    const input = $("input", box);
+    const button = $("button", box);
+    const show = (shown) => {
+      input.type = shown ? "text" : "password";
+      button.textContent = shown ? "Hide" : "Show";
+      button.setAttribute("aria-label", shown ? "Hide password" : "Show password");
+    };
+    button.addEventListener("click", () => show(input.type === "password"));
+    input.form.addEventListener("submit", () => show(false));
+    button.hidden = false;
+    show(false);
+  }
+
+  function prepare(root) {
+    const fresh = (name, act) => {
+      for (const element of [root, ...$$(`[data-${name}]`, root)]) {
+        if (!(name in element.dataset) || "ready" in element.dataset) continue;
+        element.dataset.ready = "";
+        act(element);
+      }
+    };
+    fresh("plate", preparePlate);
+    fresh("reveal", prepareReveal);
+    fresh("toast", (toast) => startToast(toast, Boolean($("[data-stays]", toast))));
+    if (root.dataset.title) document.title = `${root.dataset.title} · Skytells Console`;
+  }
+
+  prepare(document.body);
+  on("htmx:load", (event) => prepare(event.detail.elt));
+
+  // The dialog: the server says when it opens and closes; leaving it by hand is always the safe answer.
+  on("htmx:beforeRequest", (event) => {
+    if (dialog?.contains(event.detail.target) && !dialog.open) openerId = event.detail.elt.id;
+  });
+  // A refusal that brings the form itself back, with what was typed, is shown in its place.
+  on("htmx:beforeSwap", (event) => {
+    const { target, xhr } = event.detail;
+    if (xhr.status !== 403 || !target.id || !xhr.responseText.includes(`id="${target.id}"`)) return;
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  });
+  const openDialog = () => { if (dialog && !dialog.open) dialog.showModal(); };
+  on("dialog-open", openDialog);
+  on("htmx:afterSwap", (event) => { if (event.detail.target.id === "dialog-body") openDialog(); });
+  on("dialog-close", () => dialog?.close());
+  dialog?.addEventListener("close", () => {
+    $("#dialog-body").replaceChildren();
+    (document.getElementById(openerId) || $("[data-focus-home]"))?.focus();
+  });
+  on("htmx:afterSettle", () => {
+    if (document.activeElement === document.body) $("[data-focus-home]")?.focus();
+  });
+
+  on("click", (event) => {
+    if (dialog?.open && event.target.closest("[data-dialog-close]")) {
+      event.preventDefault();
+      dialog.close();
+    }
+    for (const menu of $$("[data-menu][open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  on("keydown", (event) => {
+    const menu = event.key === "Escape" && $("[data-menu][open]");
+    if (!menu) return;
+    menu.open = false;
+    $("summary", menu).focus();
+  });
+  // A click that asks for a new tab is the browser's, not ours.
+  document.addEventListener("click", (event) => {
+    const wantsTab = event.ctrlKey || event.metaKey || event.shiftKey;
+    if (wantsTab && event.target.closest("a[hx-get]")) event.stopImmediatePropagation();
+  }, true);
+
+  // The secret does not outlive its page, nor its place on it.
+  window.addEventListener("pagehide", () => {
+    for (const plate of $$("[data-plate]")) plate.dispatchEvent(new Event("wipe"));
+  });
+  on("htmx:beforeCleanupElement", (event) => {
+    if (event.target.matches("[data-plate]")) event.target.dispatchEvent(new Event("wipe"));
+  });
+
+  // Messages: from the server (HX-Trigger: {"toast": "cli-macbook revoked"}), and when it does not answer as hoped.
+  on("toast", (event) => showToast(event.detail.value));
+  on("htmx:responseError", (event) => {
+    const { status } = event.detail.xhr;
+    const wait = event.detail.xhr.getResponseHeader("Retry-After");
+    const asked = Number(wait) > 0 ? `in ${Number(wait)} seconds` : "in a moment";
+    const texts = {
+      403: "This page is out of date, or you may not do this. Nothing was changed. Reload the page.",
+      404: "There is nothing at this address any more. Nothing was changed.",
+      429: `Too many requests. Try again ${asked}.`,
+    };
+    const broken = "Something broke on our side. Check the list before you try again.";
+    showToast(texts[status] || (status >= 500 ? broken : "The server refused this. Nothing was changed."), true);
+  });
+  for (const name of ["htmx:sendError", "htmx:timeout"]) {
+    on(name, (event) => {
+      const read = event.detail.requestConfig.verb === "get";
+      showToast(`No answer from the server. ${read ? "Nothing was changed." : "Check the list before you try again."}`, true);
+    });
+  }
+})();
