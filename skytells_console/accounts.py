@@ -29,6 +29,9 @@ class AccountAdapter(DefaultAccountAdapter):
         """Accounts are made by an operator with ``manage.py create_user``."""
         return False
 
+    def add_message(self, *args: Any, **kwargs: Any) -> None:
+        """Say nothing by toast that the page which follows says anyway."""
+
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count this try, and refuse it when one try too many was counted.
 

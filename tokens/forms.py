@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.core.validators import ProhibitNullCharactersValidator
 
 from tokens import policy
+from tokens.secret import contains_token
+from tokens.secret import redact
 
 NEVER, CUSTOM = "never", "custom"
+_LOCAL = re.compile(r"\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?\s*\Z", re.ASCII)
 
 
 class Text(forms.CharField):
     """Text that must arrive as text: JSON may bring numbers, lists and objects instead."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # The policy refuses NUL with every other character that cannot be seen, and names it.
+        self.validators = [
+            each
+            for each in self.validators
+            if not isinstance(each, ProhibitNullCharactersValidator)
+        ]
+
     def to_python(self, value: Any) -> str:
-        """Return the text unstripped; the policy decides what its edges mean."""
+        """Return the text as it came; the policy decides what its edges mean."""
         if value is None:
             return ""
         if not isinstance(value, str):
@@ -42,6 +56,18 @@ class RefusableForm(forms.Form):
         except policy.Refused as refused:
             self.refuse(refused)
             return None
+
+    def show_again(self) -> None:
+        """Keep what was typed for the form that comes back: all of it, except a token's value.
+
+        A pasted token is cut down to its prefix, because this answer is not the one that may show it.
+        Call it after validation, which judges what was really sent.
+        """
+        assert self.errors is not None  # noqa: S101 - reading errors is what validates a form
+        again: Any = self.data.copy()  # type: ignore[attr-defined]
+        for name, values in list(again.lists()):
+            again.setlist(name, [redact(value) for value in values])
+        self.data = again
 
     def first_sentence(self) -> str:
         """Return the first error's sentence, in the order of the fields."""
@@ -141,13 +167,12 @@ def local_instant(text: str, zone: ZoneInfo) -> datetime:
     clocks skip.
     """
     try:
-        naive = datetime.fromisoformat(text.strip())
+        # fromisoformat alone takes far more than a person means, such as forty digits in a row.
+        naive = datetime.fromisoformat(text.strip() if _LOCAL.match(text) else "")
     except ValueError:
         raise forms.ValidationError(
             "Type a date and a time, such as 2026-12-24 10:00.", code="not_a_date"
         ) from None
-    if naive.tzinfo is not None:
-        return naive.astimezone(UTC)
     try:
         instant = naive.replace(tzinfo=zone).astimezone(UTC)
         skipped = instant.astimezone(zone).replace(tzinfo=None) != naive
@@ -156,7 +181,7 @@ def local_instant(text: str, zone: ZoneInfo) -> datetime:
             "Choose a year nearer to today.", code="expiry_out_of_range"
         ) from None
     if skipped:
-        later = (instant + timedelta(0)).astimezone(zone)
+        later = instant.astimezone(zone)
         raise forms.ValidationError(
             f"The clocks in {zone.key} skip {naive:%H:%M} on {naive:%-d %b %Y}. "
             f"Choose {later:%H:%M}.",
@@ -182,3 +207,17 @@ class ProjectForm(RefusableForm):
 
     name = Text(required=False, strip=False)
     type = Text(required=False, strip=False)
+
+    def clean_name(self) -> str:
+        """Refuse a pasted token as what it is, and not as a name of too many characters."""
+        return self._without_token("name", "The project's name")
+
+    def clean_type(self) -> str:
+        """Refuse a part of a token that has the shape of a type: types are shown to everybody."""
+        return self._without_token("type", "The type")
+
+    def _without_token(self, field: str, what: str) -> str:
+        value = str(self.cleaned_data[field])
+        if contains_token(value):
+            self.try_policy(lambda: policy.check_text(value, field=field, what=what))
+        return value

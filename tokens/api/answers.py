@@ -21,6 +21,13 @@ def answer(payload: Any, *, status: int = 200) -> HttpResponse:
     )
 
 
+def nothing() -> HttpResponse:
+    """Return 204. There is no body, so there is no type: Django would call it HTML."""
+    response = HttpResponse(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
 def refusal(
     request: HttpRequest,
     status: int,

@@ -132,6 +132,9 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
 
     Raises ``BadBody`` for one that is too large, not UTF-8, not JSON or not an object.
     """
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        # Django reads as much as Content-Length says, so that a chunked body would count as empty.
+        raise BadBody(411, "length_required", "Send the body with a Content-Length.")
     limit = settings.API_MAX_BODY_BYTES
     length = request.META.get("CONTENT_LENGTH") or "0"
     # int() refuses some characters that are digits, and numbers of more than 4300 of them.

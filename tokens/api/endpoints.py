@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 
 from tokens import health, lifecycle, policy, projects
-from tokens.api.answers import answer, refusal
+from tokens.api.answers import answer, nothing, refusal
 from tokens.api.door import ApiRequest, BadBody, bearer_required, open_to_all, read_json
 from tokens.forms import ProjectForm
 from tokens.models import AccessToken, Project, RevokeKind
@@ -63,7 +63,7 @@ def delete_token(request: ApiRequest) -> HttpResponse:
         origin=request.principal.origin(request.facts),
         kind=RevokeKind.SELF,
     )
-    return HttpResponse(status=204)
+    return nothing()
 
 
 @bearer_required("projects.read")

@@ -145,7 +145,8 @@ def first_sentence(text: str) -> str:
 @register.simple_tag
 def error_links(form: BaseForm) -> list[ErrorLink]:
     """Return a line for each error: those of the whole form first, then in the order of fields."""
-    links = [ErrorLink("", first_sentence(str(error))) for error in form.non_field_errors()]
+    # An error of the whole form stands nowhere else, so it keeps all its sentences.
+    links = [ErrorLink("", str(error)) for error in form.non_field_errors()]
     for field in form:
         href = "" if field.name in _NOT_ON_THE_PAGE else f"#{field.auto_id}"
         links += [ErrorLink(href, first_sentence(str(error))) for error in field.errors]

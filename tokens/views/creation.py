@@ -83,7 +83,8 @@ def _form_page(
 ) -> HttpResponse:
     errors = sum(len(found) for found in form.errors.values())
     if form.is_bound:
-        form.data = _shown_again(form.data)
+        form.show_again()
+        _keep_request_id(form)
     context = {
         "form": form,
         "errors_title": _count_title(errors),
@@ -95,20 +96,13 @@ def _form_page(
     return _answer(request, "create", context, fragment="_create_form", status=status)
 
 
-def _shown_again(typed: Any) -> QueryDict:
-    """Return what was typed, for the form that comes back: all of it, except a token's value.
-
-    A pasted token is cut down to its prefix, because this answer is not the one that may show it. A
-    form keeps its ``request_id`` through its corrections, so that it still mints once.
-    """
-    again: QueryDict = typed.copy()
-    for name, values in typed.lists():
-        again.setlist(name, [redact(value) for value in values])
+def _keep_request_id(form: TokenForm) -> None:
+    """Keep a form's id through its corrections, so that it still mints once; mend a broken one."""
+    data: Any = form.data
     try:
-        uuid.UUID(again.get("request_id", ""))
+        uuid.UUID(data.get("request_id", ""))
     except ValueError:
-        again["request_id"] = str(uuid.uuid4())
-    return again
+        data["request_id"] = str(uuid.uuid4())
 
 
 def _answer(

@@ -37,10 +37,11 @@ def revoke_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         AccessToken.objects.owned_by(request.user).select_related("owner", "activity"),
         public_id=public_id,
     )
-    form = RevokeForm(request.POST or None)
     if request.method != "POST":
         return _question(request, token, RevokeForm())
+    form = RevokeForm(request.POST)
     if not form.is_valid():
+        form.show_again()
         return _question(request, token, form, status=422)
     lifecycle.revoke(
         token=token, origin=browser_origin(request), reason=form.cleaned_data["reason"]
@@ -55,7 +56,6 @@ def _question(
     context = {
         "token": row,
         "form": form,
-        "reason_error": form.errors.get("reason", [""])[0] if form.is_bound else "",
         "sentence": _sentence(token),
         "already_ended": f"{row.name} has ended already. Nothing is left to revoke."
         if row.ended

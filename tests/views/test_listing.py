@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from skytells_console.models import User
+from tests.cast import Clock, issue, origin
+from tests.views.pages import HTMX, LIST, text_of
+from tokens import lifecycle, usage
+from tokens.lifecycle import Wish
+from tokens.origin import Consumer
+
+
+def use(token: Any, at: Any, address: str = "203.0.113.7") -> None:
+    usage.record(
+        token_id=token.pk,
+        scope="",
+        consumer=Consumer("203.0.113.0/24", "curl"),
+        address=address,
+        at=at,
+    )
+
+
+def test_home_and_a_trailing_slash_lead_to_the_list(as_alice: Client) -> None:
+    for path in ("/", "/settings/tokens/"):
+        assert as_alice.get(path).headers["Location"] == LIST
+
+
+def test_the_empty_list_teaches_and_offers_to_create(as_alice: Client) -> None:
+    page = text_of(as_alice.get(LIST))
+    assert "No tokens yet" in page
+    assert "Create token" in page
+    assert "API key" in page
+
+
+def test_bob_sees_nothing_of_alice(as_bob: Client, alice: User) -> None:
+    issue(alice, "cli-macbook")
+    assert "cli-macbook" not in text_of(as_bob.get(LIST))
+
+
+def test_each_status_is_said_in_words(clock: Clock, as_alice: Client, alice: User) -> None:
+    now = clock.now
+    day = timedelta(days=1)
+    active = issue(alice, "active", at=now - day).token
+    use(active, now - timedelta(minutes=3))
+    issue(alice, "never", at=now - 9 * day, expires_at=now + 21 * day)
+    soon = issue(alice, "soon", at=now - day, expires_at=now + 5 * day).token
+    use(soon, now)
+    unused = issue(alice, "unused", at=now - 200 * day, expires_at=None).token
+    use(unused, now - 118 * day)
+    issue(alice, "expired", at=now - 40 * day, expires_at=now - 4 * day)
+    gone = issue(alice, "gone", at=now - day).token
+    lifecycle.revoke(token=gone, origin=origin(alice))
+    rows = {row.name: row for row in as_alice.get(LIST).context["rows"]}
+    assert {name: row.status.label for name, row in rows.items()} == {
+        "active": "Active",
+        "never": "Never used",
+        "soon": "Expiring soon",
+        "unused": "Unused for 90 days",
+        "expired": "Expired",
+        "gone": "Revoked",
+    }
+    assert rows["soon"].status.text == "5 days left, 28 Nov 2026"
+    assert rows["unused"].status.text == "No expiration"
+    assert rows["gone"].status.text == "By you, 23 Nov 2026"
+    assert (rows["gone"].revoke_url, rows["expired"].revoke_url) == ("", "")
+    page = text_of(as_alice.get(LIST))
+    for words in ("3 minutes ago", "203.0.113.7", "No requests yet", "118 days ago"):
+        assert words in page
+
+
+def test_htmx_gets_the_list_alone(as_alice: Client, alice: User) -> None:
+    issue(alice)
+    answer = as_alice.get(LIST, headers=HTMX).content.decode().strip()
+    assert answer.startswith("<div")
+    assert 'id="_token_list"' in answer
+    assert "<html" not in answer
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options", "trace"])
+def test_the_list_can_only_be_read(as_alice: Client, method: str) -> None:
+    assert getattr(as_alice, method)(LIST).status_code == 405
+
+
+def many(owner: User, number: int, at: Any) -> None:
+    wish = Wish(name="bulk", scopes=["account.read"], expires_at=at + timedelta(days=9))
+    lifecycle.issue_many(
+        owners=[owner] * number, wishes=[wish] * number, origin=origin(owner, at=at)
+    )
+
+
+def test_the_number_of_queries_does_not_grow(clock: Clock, as_alice: Client, alice: User) -> None:
+    many(alice, 1, clock.now)
+    with CaptureQueriesContext(connection) as few:
+        as_alice.get(LIST)
+    many(alice, 499, clock.now)
+    with CaptureQueriesContext(connection) as lots:
+        as_alice.get(LIST)
+    assert len(lots) == len(few) <= 5
+
+
+def test_pages_stay_right_while_tokens_come(clock: Clock, as_alice: Client, alice: User) -> None:
+    for _ in range(120):
+        many(alice, 1, clock.now)
+        clock.tick(minutes=1)
+    seen, url = [], LIST
+    while url:
+        page = as_alice.get(url).context
+        seen += [row.public_id for row in page["rows"]]
+        url = page["older_url"]
+        many(alice, 1, clock.now)
+    assert len(seen) == len(set(seen)) == 120
+
+
+@pytest.mark.parametrize("cursor", ["x", "", "00000000-0000-0000-0000-000000000000", "a" * 9999])
+def test_a_cursor_that_is_none_is_the_beginning(as_alice: Client, alice: User, cursor: str) -> None:
+    issue(alice)
+    assert len(as_alice.get(LIST, {"before": cursor}).context["rows"]) == 1
+
+
+def test_bobs_token_is_no_cursor_for_alice(as_alice: Client, alice: User, bob: User) -> None:
+    issue(alice)
+    foreign = issue(bob).token
+    assert len(as_alice.get(LIST, {"before": str(foreign.public_id)}).context["rows"]) == 1
