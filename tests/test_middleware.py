@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from skytells_console.models import User
+from tests.cast import sign_in
+from tests.views.pages import CREATE, LIST, text_of
+
+
+@pytest.mark.parametrize("path", ["/account/sign-in", LIST, CREATE, "/nowhere", "/account/sign-up"])
+def test_every_page_carries_the_strict_policy_and_is_not_cached(
+    as_alice: Client, path: str
+) -> None:
+    headers = as_alice.get(path).headers
+    assert headers["Content-Security-Policy"] == settings.CONTENT_SECURITY_POLICY
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert "no-store" in headers["Cache-Control"]
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert len(headers["X-Request-ID"]) == 16
+
+
+def test_a_request_id_is_never_taken_from_the_client(client: Client, db: None) -> None:
+    answer = client.get("/healthz", headers={"X-Request-ID": "evil\\n"})
+    assert "evil" not in answer.headers["X-Request-ID"]
+
+
+def test_head_has_no_body_and_the_length_of_get(as_alice: Client) -> None:
+    head = as_alice.head("/healthz")
+    assert (head.content, head.headers["Content-Length"]) == (b"", "6")
+
+
+def test_the_api_has_a_chain_of_its_own(client: Client, db: None) -> None:
+    answer = client.get("/api/v1/health")
+    assert "Content-Security-Policy" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert not answer.cookies
+
+
+@pytest.mark.parametrize("path", ["/api", "/apifoo", "/settings/api/", "//api/v1/token"])
+def test_what_only_looks_like_the_api_is_a_page(client: Client, db: None, path: str) -> None:
+    assert client.get(path).headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nowhere", 404), ("/settings/tokens/%FF", 404), ("/%00", 404)]
+)
+def test_an_unknown_address_is_a_page_of_ours(as_alice: Client, path: str, status: int) -> None:
+    answer = as_alice.get(path)
+    assert answer.status_code == status
+    assert "There is nothing at this address" in text_of(answer)
+
+
+def test_a_broken_page_says_so_without_details(
+    as_alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("details for the log only")
+
+    monkeypatch.setattr("tokens.views.listing.list_context", break_down)
+    as_alice.raise_request_exception = False
+    answer = as_alice.get(LIST)
+    assert answer.status_code == 500
+    assert "Something broke on our side" in text_of(answer)
+    assert "details for the log only" not in answer.content.decode()
+
+
+def test_a_host_that_is_not_ours_is_refused(client: Client, db: None) -> None:
+    answer = client.get("/account/sign-in", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+
+
+def test_times_are_shown_in_the_persons_own_zone(alice: User, bob: User) -> None:
+    assert "Europe/Berlin" in text_of(sign_in(Client(), alice).get(CREATE))
+    assert "Your time zone is UTC" in text_of(sign_in(Client(), bob).get(CREATE))
+
+
+def test_a_fresh_sign_in_leads_to_the_tokens(alice: User) -> None:
+    answer = Client().post(
+        "/account/sign-in", {"login": "Alice@Example.com", "password": "correct horse battery"}
+    )
+    assert answer.headers["Location"] == LIST
+
+
+def test_signing_out_ends_the_session(as_alice: Client) -> None:
+    as_alice.post("/account/sign-out")
+    assert as_alice.get(LIST).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "next_url",
+    ["https://evil.example/", "//evil.example", "javascript:alert(1)", "/\\evil.example"],
+)
+def test_the_sign_in_page_leads_nowhere_else(alice: User, next_url: str) -> None:
+    answer = Client().post(
+        "/account/sign-in",
+        {"login": alice.email, "password": "correct horse battery", "next": next_url},
+    )
+    assert answer.headers["Location"] == LIST
