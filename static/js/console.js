@@ -120,7 +120,7 @@
     };
     fresh("plate", preparePlate);
     fresh("reveal", prepareReveal);
-    fresh("toast", (toast) => startToast(toast, Boolean($("[data-stays]", toast))));
+    fresh("toast", (toast) => startToast(toast, ["error", "warning"].includes(toast.dataset.toast)));
     if (root.dataset.title) document.title = `${root.dataset.title} · Skytells Console`;
   }
 
