@@ -13,8 +13,7 @@ from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
 
 from tokens import policy
-from tokens.secret import contains_token
-from tokens.secret import redact
+from tokens.secret import contains_token, redact
 
 NEVER, CUSTOM = "never", "custom"
 _LOCAL = re.compile(r"\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?\s*\Z", re.ASCII)
@@ -193,7 +192,11 @@ def local_instant(text: str, zone: ZoneInfo) -> datetime:
 class RevokeForm(RefusableForm):
     """Why a token is revoked; saying so is optional."""
 
-    reason = Text(required=False, max_length=policy.MAX_REASON, strip=True)
+    reason = Text(
+        required=False,
+        max_length=policy.MAX_REASON,
+        error_messages={"max_length": f"Reasons can be up to {policy.MAX_REASON} characters."},
+    )
 
     def clean_reason(self) -> str:
         """Return the reason without anything that must not be written down."""
@@ -213,7 +216,7 @@ class ProjectForm(RefusableForm):
         return self._without_token("name", "The project's name")
 
     def clean_type(self) -> str:
-        """Refuse a part of a token that has the shape of a type: types are shown to everybody."""
+        """Refuse a part of a token that has the shape of a type: it would be shown in the clear."""
         return self._without_token("type", "The type")
 
     def _without_token(self, field: str, what: str) -> str:

@@ -22,6 +22,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from tokens import ratelimit
 from tokens.secret import redact
+from tokens.templatetags.console_ui import relative
 
 SESSION_KEY = "proved_at"
 PASSWORD_FIELD, STEP_FIELD = "proof_password", "proof_for"
@@ -91,11 +92,7 @@ def _judge(request: HttpRequest) -> str:
 
 def _since(request: HttpRequest) -> str:
     proved = last_proof(request)
-    if proved is None:
-        return ""
-    hours, seconds = divmod(int((timezone.now() - proved).total_seconds()), 3600)
-    number, unit = (hours, "hour") if hours else (seconds // 60, "minute")
-    return f"You signed in {number} {unit}{'' if number == 1 else 's'} ago."
+    return f"You signed in {relative(proved, timezone.now())}." if proved else ""
 
 
 def _ask(request: HttpRequest, purpose: Purpose, fault: str = "") -> HttpResponse:
@@ -119,6 +116,7 @@ def _ask(request: HttpRequest, purpose: Purpose, fault: str = "") -> HttpRespons
         "since_text": _since(request),
         "reason_text": purpose.reason,
         "cancel_url": reverse("tokens:list"),
+        "minutes": int(settings.FRESH_PROOF_AGE.total_seconds() // 60),
     }
     name = "_confirm_identity" if getattr(request, "htmx", False) else "confirm_identity"
     status = 422 if request.method == "POST" else 200

@@ -92,8 +92,8 @@ def test_an_ended_token_says_that_nothing_is_left(as_alice: Client, token: Acces
 
 
 BAD_REASONS = [
-    ("r" * 201, "200 characters"),
-    ("r" * 10_000, "200 characters"),
+    ("r" * 201, "Reasons can be up to 200 characters."),
+    ("r" * 10_000, "Reasons can be up to 200 characters."),
     ("a\u202eb", "cannot be seen (U+202E)"),
     ("a\u0000b", ""),
 ]
