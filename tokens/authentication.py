@@ -148,10 +148,10 @@ def authenticate(request: Request, scope: str = "", *, all_projects: bool = Fals
 def _bearer(header: str | None) -> str:
     """Return the well-formed token of an ``Authorization`` header (RFC 6750, 2.1)."""
     if not header:
-        raise Unauthenticated("", "Send a token: Authorization: Bearer sk_pat_…")
+        raise Unauthenticated("", 'Send a token, as in "Authorization: Bearer sk_pat_…".')
     scheme = _SCHEME.match(header)
     if scheme is None:
-        raise Unauthenticated("", "Send the token as Authorization: Bearer sk_pat_…")
+        raise Unauthenticated("", 'Send the token as "Authorization: Bearer sk_pat_…".')
     value = header[scheme.end() :].rstrip(" ")
     if len(header) > MAX_HEADER or not secret.is_well_formed(value):
         raise _invalid()

@@ -1,0 +1,42 @@
+"""What the API's tests share: a client as strict as a browser, and tokens for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from skytells_console.models import User
+from tests.cast import Clock, issue
+from tokens.lifecycle import Issued
+from tokens.scopes import BY_NAME
+
+Send = Callable[..., Any]
+
+
+@pytest.fixture
+def api() -> Client:
+    """A client that is asked for CSRF tokens where they count, and that is told of faults as 500."""
+    return Client(enforce_csrf_checks=True, raise_request_exception=False)
+
+
+@pytest.fixture
+def full(clock: Clock, alice: User) -> Issued:
+    """alice's token with every scope."""
+    return issue(alice, "full", scopes=list(BY_NAME))
+
+
+@pytest.fixture
+def send(api: Client, bearer: Callable[[Issued], dict[str, str]]) -> Send:
+    """Return a function that sends a request with a token, as the CLI does: JSON, always."""
+
+    def send(
+        method: str, path: str, token: Issued | None = None, body: Any = b"", **extra: Any
+    ) -> Any:
+        headers = {**(bearer(token) if token else {}), **extra.pop("headers", {})}
+        extra.setdefault("content_type", "application/json")
+        return api.generic(method, path, body, headers=headers, **extra)
+
+    return send

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from tokens import health
+
+
+def test_a_migrated_console_is_well(db: None) -> None:
+    assert health.faults() == []
+
+
+def test_a_database_that_does_not_answer_is_the_one_fault(db: None) -> None:
+    def refuse(*_call: Any) -> None:
+        raise OperationalError("connection refused")
+
+    with connection.execute_wrapper(refuse):
+        assert health.faults() == ["The database does not answer."]
+
+
+def test_migrations_that_wait_are_a_fault(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *_call: ["0002"])
+    assert health.faults() == ["Migrations wait to be applied: run manage.py migrate."]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("table", health.APPEND_ONLY_TABLES)
+@pytest.mark.parametrize("action", ["DISABLE TRIGGER USER", "ENABLE REPLICA TRIGGER ALL"])
+def test_a_table_whose_triggers_do_not_fire_is_a_fault(db: None, table: str, action: str) -> None:
+    with connection.cursor() as cursor:
+        if "REPLICA" in action:
+            cursor.execute(
+                "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal",
+                [table],
+            )
+            for (name,) in cursor.fetchall():
+                cursor.execute(f"ALTER TABLE {table} ENABLE REPLICA TRIGGER {name}")
+        else:
+            cursor.execute(f"ALTER TABLE {table} {action}")
+    assert health.faults() == [f"{table} can be changed: its triggers are missing."]
