@@ -146,7 +146,9 @@ class TokenForm(RefusableForm):
             )
         if not self.has_error("expires") and not self.has_error("expires_custom"):
             self.try_policy(
-                lambda: policy.check_expiry(expires_at, scopes, now=self.now, rules=self.rules)
+                lambda: policy.check_expiry(
+                    expires_at, scopes, now=self.now, rules=self.rules, zone=self.zone
+                )
             )
         return {**data, "expires_at": expires_at}
 
