@@ -33,9 +33,12 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request with its id in ``X-Request-ID``."""
         identifier = os.urandom(8).hex()
-        request_id.set(identifier)
+        mark = request_id.set(identifier)
         request.META["console.request_id"] = identifier
-        response = self.get_response(request)
+        try:
+            response = self.get_response(request)
+        finally:
+            request_id.reset(mark)
         response.headers["X-Request-ID"] = identifier
         return response
 

@@ -244,7 +244,9 @@ def test_htmx_only_repeats_what_works_without_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", templates(), ids=shown)
 def test_every_hx_target_exists_in_the_templates(path: Path) -> None:
-    ids = {found for each in templates() for found in re.findall(r'\bid="([\w-]+)"', each.read_text())}
+    ids = {
+        found for each in templates() for found in re.findall(r'\bid="([\w-]+)"', each.read_text())
+    }
     for target in re.findall(r'hx-target="#([\w-]+)"', path.read_text()):
         assert target in ids
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import Field, Q
 
 from tokens import audit, policy, scopes as catalogue, secret
@@ -300,7 +300,9 @@ def _insert_many(tokens: Sequence[AccessToken]) -> None:
 
 
 def _preparing(field: Field[Any, Any]) -> Callable[[Any], Any]:
-    return lambda value: field.get_db_prep_save(value, connection)
+    # The name ``connection`` is looked up anew at each use, which would be half of the work here.
+    database = connections[connection.alias]
+    return lambda value: field.get_db_prep_save(value, database)
 
 
 def _limit_to_projects(token: AccessToken, projects: Sequence[Project] | None) -> None:

@@ -146,6 +146,8 @@ NAMES = [
     ("abc\u202edef", "cannot be seen (U+202E)"),
     ("abc\u0000def", "cannot be seen (U+0000)"),
     ("abc\u2066def", "cannot be seen (U+2066)"),
+    ("\u3164\u3164", "cannot be seen (U+3164)"),
+    ("blank\u2800", "cannot be seen (U+2800)"),
     ("two\nlines", "cannot be seen (U+000A)"),
     ("\u001b[31mred", "cannot be seen (U+001B)"),
     ("\ufdfa" * 64, "Names can be up to 64 characters."),

@@ -14,6 +14,8 @@ MAX_NAME = 64
 MAX_NAME_KEY = 255
 MAX_DESCRIPTION = 200
 MAX_REASON = 200
+# Letters to Unicode, and nothing at all to a reader: Hangul fillers and the empty Braille pattern.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 # What Python writes where bytes were no UTF-8.
 _UNREADABLE = "\ufffd"
 
@@ -35,7 +37,7 @@ def check_text(text: str, *, field: str, what: str) -> None:
             field, "unreadable", f"{what} holds a character that could not be read. Type it again."
         )
     for character in text:
-        if not character.isprintable():
+        if not character.isprintable() or character in _BLANK:
             raise Refused(
                 field,
                 "unprintable",
