@@ -17,7 +17,7 @@ from tokens import lifecycle, usage
 from tokens.lifecycle import Issued, Wish
 from tokens.origin import Door, Origin
 
-PASSWORD = "correct horse battery"  # noqa: S105 - nobody's password
+PASSWORD = "correct horse battery"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 

@@ -45,7 +45,9 @@ def test_a_sign_in_that_fails_says_so_and_keeps_the_address(
     assert client.get(LIST).status_code == 302
 
 
-def test_a_wrong_address_and_a_wrong_password_get_the_same_words(client: Client, alice: User) -> None:
+def test_a_wrong_address_and_a_wrong_password_get_the_same_words(
+    client: Client, alice: User
+) -> None:
     texts = [
         text_of(client.post(SIGN_IN, {"login": email, "password": "wrong"}))
         for email in ("alice@example.com", "nobody@example.com")
@@ -111,7 +113,9 @@ def test_a_new_password_signs_other_browsers_out(alice: User, client: Client) ->
     assert elsewhere.get(LIST).status_code == 302
 
 
-@pytest.mark.parametrize("password", ["", "short", "1234567890", "alice@example.com", "password123"])
+@pytest.mark.parametrize(
+    "password", ["", "short", "1234567890", "alice@example.com", "password123"]
+)
 def test_a_weak_password_is_refused_with_a_sentence(
     client: Client, alice: User, password: str
 ) -> None:
@@ -125,7 +129,9 @@ def test_a_weak_password_is_refused_with_a_sentence(
     assert alice.check_password(PASSWORD)
 
 
-@pytest.mark.parametrize("email", ["", "x", "a@b\u0000.com", "a" * 9999 + "@example.com", "<b>@x.y"])
+@pytest.mark.parametrize(
+    "email", ["", "x", "a@b\u0000.com", "a" * 9999 + "@example.com", "<b>@x.y"]
+)
 def test_a_reset_for_no_address_asks_for_one(client: Client, db: None, email: str) -> None:
     answer = client.post(RESET, {"email": email})
     assert answer.status_code == 200
@@ -148,7 +154,5 @@ def test_a_forged_reset_link_says_what_to_do(client: Client, db: None, path: str
 
 @pytest.mark.parametrize("path", [SIGN_IN, RESET, "/account/sign-out", "/account/inactive"])
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "trace"])
-def test_other_methods_never_break_a_page(
-    client: Client, db: None, path: str, method: str
-) -> None:
+def test_other_methods_never_break_a_page(client: Client, db: None, path: str, method: str) -> None:
     assert getattr(client, method)(path).status_code in {200, 302, 405}

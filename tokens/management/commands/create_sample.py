@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -23,6 +23,8 @@ from tokens.lifecycle import Wish
 from tokens.models import AccessToken, RevokeKind
 from tokens.origin import Consumer, Door, Origin, client_label, network_of
 from tokens.scopes import PRESETS
+
+Step = Callable[[datetime], None]
 
 NAME = "Maya Lindqvist"
 CLI = next(preset.scopes for preset in PRESETS if preset.key == "cli")
@@ -185,17 +187,15 @@ def _make_account(email: str, password: str) -> User:
 def _tell(owner: User, now: datetime) -> None:
     """Run through all lives in the order of time, so that the remembered events are in order too."""
     tokens: dict[str, AccessToken] = {}
-    steps: list[tuple[datetime, Callable[[datetime], None]]] = []
+    steps: list[tuple[timedelta, Step]] = []
     for sample in SAMPLES:
-        steps.append((now - sample.created, functools.partial(_issue, owner, sample, now, tokens)))
-        for use in sample.uses:
-            step = functools.partial(_use, owner, sample.name, use, tokens)
-            steps.append((now - use.ago, step))
+        steps.append((sample.created, partial(_issue, owner, sample, now, tokens)))
+        steps += [(use.ago, partial(_use, owner, sample.name, use, tokens)) for use in sample.uses]
         if sample.revoked is not None:
-            steps.append((now - sample.revoked, functools.partial(_revoke, owner, sample, tokens)))
+            steps.append((sample.revoked, partial(_revoke, owner, sample, tokens)))
     # The sort is stable: a token that is used and ended in one instant is used first.
-    for at, step in sorted(steps, key=lambda each: each[0]):
-        step(at)
+    for ago, step in sorted(steps, key=lambda each: each[0], reverse=True):
+        step(now - ago)
 
 
 def _issue(
