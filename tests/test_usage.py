@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -21,7 +22,7 @@ from tests.threads import held_elsewhere
 from tokens import usage
 from tokens.models import AccessToken, TokenActivity, TokenConsumer, TokenUse
 from tokens.origin import Consumer
-from tokens.usage import OTHERS, consumer_key
+from tokens.usage import OTHERS, consumer_key, lines
 
 HOME = Consumer("203.0.113.0/24", "curl")
 CI = Consumer("198.51.100.0/24", "Node.js client", "nightly")
@@ -194,6 +195,7 @@ def test_the_thirty_third_consumer_of_a_day_is_counted_with_the_others(
     crowd = [Consumer(f"10.0.{number}.0/24", "curl") for number in range(40)]
     for consumer in crowd:
         use(token, consumer)
+    usage.flush()
     rows = TokenUse.objects.order_by("pk")
     assert rows.count() == TokenConsumer.objects.count() == 33
     others = rows.get(consumer_key=consumer_key(OTHERS))
@@ -228,11 +230,12 @@ def test_long_queues_are_written_in_short_transactions(
 ) -> None:
     sizes = []
     write = usage._write_now
+    for module in (usage, lines):
+        monkeypatch.setattr(module, "MAX_CONSUMERS_PER_DAY", 1000)
     monkeypatch.setattr(usage, "_write_now", lambda _: 0)
     for number in range(250):
         use(token, Consumer(f"10.0.{number}.0/24", "curl"))
     monkeypatch.setattr(usage, "_write_now", lambda keys: sizes.append(len(keys)) or write(keys))
-    monkeypatch.setattr(usage, "MAX_CONSUMERS_PER_DAY", 1000)
     assert usage.flush() == 250
     assert sizes == [100, 100, 50]
 
@@ -248,7 +251,7 @@ def test_a_failing_database_never_fails_a_request_and_loses_no_count(
         raise fault("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(usage, "_write_line", fail)
+        broken.setattr(usage, "write_line", fail)
         use(token, times=3)
         assert usage.flush() == 0
         use(token, allowed=False)
@@ -454,14 +457,14 @@ def test_a_database_that_is_busy_at_exit_is_asked_again(
 ) -> None:
     use(token, times=7)
     tries = iter(range(3))
-    write = usage._write_line
+    write = usage.write_line
 
     def busy(*line: Any) -> None:
         if next(tries, None) is not None:
             raise DatabaseError("database is locked")
         write(*line)
 
-    monkeypatch.setattr(usage, "_write_line", busy)
+    monkeypatch.setattr(usage, "write_line", busy)
     usage._flush_at_exit()
     assert uses() == [(7, 0)]
 
@@ -478,7 +481,7 @@ def test_an_exit_never_raises_and_tells_what_is_lost(
         def fail(*_: Any, fault: type[Exception] = fault) -> None:
             raise fault("surprise")
 
-        monkeypatch.setattr(usage, "_write_line", fail)
+        monkeypatch.setattr(usage, "write_line", fail)
         caplog.clear()
         usage._flush_at_exit()
         assert "Gathered use was lost at exit" in caplog.text
@@ -512,3 +515,23 @@ def test_keys_differ_wherever_consumers_do() -> None:
     assert len(consumer_key(one)) == 32
     keys = {consumer_key(Consumer(*parts[:place], "", *parts[place + 1 :])) for place in range(4)}
     assert len(keys | {consumer_key(one), consumer_key(Consumer("nc", "", "x", "s"))}) == 6
+
+
+def test_a_caller_who_invents_names_writes_no_more_than_the_cap(clock: Clock, alice: User) -> None:
+    token = issue(alice).token
+    with CaptureQueriesContext(connection) as queries:
+        for number in range(300):
+            usage.record(
+                token_id=token.pk,
+                scope="",
+                consumer=Consumer("203.0.113.0/24", "curl", name=f"job-{number}"),
+                address=None,
+                at=clock.now,
+            )
+    inserts = [query for query in queries if 'INSERT INTO "tokens_tokenuse"' in query["sql"]]
+    assert len(inserts) == lines.MAX_CONSUMERS_PER_DAY + 1
+    usage.flush()
+    assert sum(TokenUse.objects.values_list("allowed", flat=True)) == 300
+    clock.tick(minutes=1)
+    usage.flush()
+    assert not usage._gathered.consumers
