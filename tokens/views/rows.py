@@ -13,6 +13,20 @@ from tokens import scopes as catalogue
 from tokens.models import AccessToken, RevokeKind
 from tokens.models.liveness import ended_at
 from tokens.models.status import Status, status_of
+from tokens.templatetags.drawings import Kind, Life
+
+# What the day arc draws of each status.
+_DRAWN: dict[Status, Kind] = {
+    Status.ACTIVE: "live",
+    Status.EXPIRING_SOON: "attention",
+    Status.UNUSED: "unused",
+    Status.NEVER_USED: "never_used",
+    Status.PAUSED: "paused",
+    Status.ROTATING: "rotating",
+    Status.EXPIRED: "expired",
+    Status.REVOKED: "revoked",
+    Status.ROTATED_OUT: "rotated_out",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,7 @@ class Row:
     status: ShownStatus
     ended: bool
     revoke_url: str
+    life: Life
 
 
 def row_of(token: AccessToken, now: datetime) -> Row:
@@ -71,7 +86,18 @@ def row_of(token: AccessToken, now: datetime) -> Row:
         revoke_url=""
         if status.is_ended
         else reverse("tokens:revoke", kwargs={"public_id": token.public_id}),
+        life=_life(token, status),
     )
+
+
+def _life(token: AccessToken, status: Status) -> Life:
+    # A token that lives sets at the earliest of its ends; one that ended shows where it was going.
+    end = ended_at(token.liveness())
+    kind: Kind = _DRAWN[status]
+    if status.is_ended:
+        return Life(token.created_at, token.expires_at, end, kind)
+    endless = status is Status.ACTIVE and end is None
+    return Life(token.created_at, end, None, "no_expiration" if endless else kind)
 
 
 def _access_note(names: tuple[str, ...]) -> str:
