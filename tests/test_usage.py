@@ -82,14 +82,58 @@ def test_later_uses_are_gathered_and_written_by_a_flush(
     assert TokenConsumer.objects.get().count == 100
 
 
-def test_a_flush_without_new_uses_writes_nothing_and_lets_go_of_what_is_idle(
-    token: AccessToken, clock: Clock
-) -> None:
+def test_a_flush_without_new_uses_writes_nothing(token: AccessToken, clock: Clock) -> None:
     use(token)
     assert usage.flush() == 0
+    assert uses() == [(1, 0)]
+
+
+def test_a_token_used_every_few_minutes_is_written_by_the_flush_alone(
+    token: AccessToken, clock: Clock, django_assert_num_queries: Any
+) -> None:
+    use(token)
+    for _ in range(3):
+        clock.tick(minutes=5)
+        usage.flush()
+        with django_assert_num_queries(0):
+            use(token)
+    usage.flush()
+    assert uses() == [(4, 0)]
+
+
+def test_what_is_idle_is_let_go_when_its_day_ends(token: AccessToken, clock: Clock) -> None:
+    use(token)
+    clock.tick(days=1)
+    assert usage.flush() == 0
+    assert usage._gathered.tallies == {}
+
+
+def test_what_is_idle_is_let_go_when_memory_is_half_full(
+    token: AccessToken, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "MAX_GATHERED", 2)
+    use(token)
+    use(token, CI)
+    usage.flush()
     assert usage._gathered.tallies == {}
     use(token)
-    assert uses() == [(2, 0)]
+    assert uses() == [(2, 0), (1, 0)]
+
+
+def test_many_lines_are_written_with_a_constant_number_of_queries(
+    token: AccessToken, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = usage._write_now
+    monkeypatch.setattr(usage, "_write_now", lambda _: 0)
+    counts = []
+    for number in (1, 30):
+        for index in range(number):
+            use(token, Consumer(f"10.{number}.{index}.0/24", "curl"))
+        with CaptureQueriesContext(connection) as queries:
+            write(list(usage._gathered.tallies))
+        counts.append([query["sql"].split(": ")[-1].split()[0] for query in queries])
+    written = [[word for word in words if word in {"SELECT", "INSERT"}] for words in counts]
+    assert written == [["SELECT", "INSERT", "SELECT", "INSERT", "INSERT"]] * 2
 
 
 def test_a_new_consumer_scope_or_day_is_a_first_sight(token: AccessToken, clock: Clock) -> None:
@@ -251,7 +295,7 @@ def test_a_failing_database_never_fails_a_request_and_loses_no_count(
         raise fault("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(usage, "write_line", fail)
+        broken.setattr(usage, "write_lines", fail)
         use(token, times=3)
         assert usage.flush() == 0
         use(token, allowed=False)
@@ -457,14 +501,14 @@ def test_a_database_that_is_busy_at_exit_is_asked_again(
 ) -> None:
     use(token, times=7)
     tries = iter(range(3))
-    write = usage.write_line
+    write = usage.write_lines
 
     def busy(*line: Any) -> None:
         if next(tries, None) is not None:
             raise DatabaseError("database is locked")
         write(*line)
 
-    monkeypatch.setattr(usage, "write_line", busy)
+    monkeypatch.setattr(usage, "write_lines", busy)
     usage._flush_at_exit()
     assert uses() == [(7, 0)]
 
@@ -481,7 +525,7 @@ def test_an_exit_never_raises_and_tells_what_is_lost(
         def fail(*_: Any, fault: type[Exception] = fault) -> None:
             raise fault("surprise")
 
-        monkeypatch.setattr(usage, "write_line", fail)
+        monkeypatch.setattr(usage, "write_lines", fail)
         caplog.clear()
         usage._flush_at_exit()
         assert "Gathered use was lost at exit" in caplog.text
@@ -528,10 +572,10 @@ def test_a_caller_who_invents_names_writes_no_more_than_the_cap(clock: Clock, al
                 address=None,
                 at=clock.now,
             )
-    inserts = [query for query in queries if 'INSERT INTO "tokens_tokenuse"' in query["sql"]]
+    inserts = [query for query in queries if "INSERT INTO tokens_tokenuse" in query["sql"]]
     assert len(inserts) == lines.MAX_CONSUMERS_PER_DAY + 1
     usage.flush()
     assert sum(TokenUse.objects.values_list("allowed", flat=True)) == 300
-    clock.tick(minutes=1)
+    clock.tick(days=1)
     usage.flush()
     assert not usage._gathered.consumers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
@@ -85,6 +86,8 @@ def client_label(user_agent: str) -> str:
     return "other"
 
 
+# Parsing an address costs as much as looking a token up in memory, and clients come back.
+@functools.lru_cache(maxsize=4096)
 def network_of(address: str | None) -> str:
     """Return the network an address belongs to: IPv4 /24, IPv6 /48, or "unknown"."""
     if not address:

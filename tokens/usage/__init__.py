@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from datetime import date, datetime
 
 from django.conf import settings
-from django.db import DataError, Error as DatabaseFault, IntegrityError, connection, transaction
+from django.db import DataError, Error as DatabaseFault, IntegrityError, connection
+from django.utils import timezone
 
 from tokens.origin import Consumer
 from tokens.usage.lines import (
@@ -25,15 +26,12 @@ from tokens.usage.lines import (
     Key,
     Tally,
     consumer_key,
-    short_wait,
-    sort_key,
-    write_activity,
-    write_line,
+    write_lines,
 )
 
 __all__ = ["OTHERS", "Key", "Tally", "consumer_key", "flush", "forget_gathered", "record"]
 
-MAX_GATHERED = 20_000
+MAX_GATHERED = 50_000
 TRIES_AT_EXIT = 20
 
 logger = logging.getLogger(__name__)
@@ -103,17 +101,13 @@ def _listed(token_id: int, day: date, consumer: Consumer) -> Consumer:
 def flush() -> int:
     """Write everything gathered and return how many lines were written.
 
-    Keys without a new count are let go, so that memory holds only what is used right now; the next
-    use of such a key is a first sight again and is written at once.
+    A key without a new count stays until its day (UTC) ends, so that a token which is used every few
+    minutes is counted in memory and not written again at once each time. Half of the memory is kept
+    for that; beyond it idle keys are let go.
     """
     with _gathered.lock:
-        idle = [key for key, tally in _gathered.tallies.items() if tally.last_at is None]
-        for key in idle:
-            del _gathered.tallies[key]
-        busy = {(key.token_id, key.day) for key in _gathered.tallies}
-        for token_day in _gathered.consumers.keys() - busy:
-            del _gathered.consumers[token_day]
-        waiting = list(_gathered.tallies)
+        _let_go(timezone.now().date())
+        waiting = [key for key, tally in _gathered.tallies.items() if tally.last_at is not None]
         lost, _gathered.lost = _gathered.lost, 0
     if lost:
         logger.warning("%s uses were not counted, because too many were waiting.", lost)
@@ -122,6 +116,16 @@ def flush() -> int:
     for start in range(0, len(waiting), 100):
         written += _write_now(waiting[start : start + 100])
     return written
+
+
+def _let_go(today: date) -> None:
+    crowded = len(_gathered.tallies) > MAX_GATHERED // 2
+    for key, tally in list(_gathered.tallies.items()):
+        if tally.last_at is None and (crowded or key.day < today):
+            del _gathered.tallies[key]
+    busy = {(key.token_id, key.day) for key in _gathered.tallies}
+    for token_day in _gathered.consumers.keys() - busy:
+        del _gathered.consumers[token_day]
 
 
 def forget_gathered() -> None:
@@ -141,11 +145,7 @@ def _write_now(keys: Iterable[Key]) -> int:
     if not taken:
         return 0
     try:
-        with short_wait(), transaction.atomic():
-            # One order for everybody, so that two writers cannot wait for each other.
-            for key in sorted(taken, key=sort_key):
-                write_line(key, taken[key])
-            write_activity(taken)
+        write_lines(taken)
     except (DataError, IntegrityError):
         return _write_one_by_one(taken)
     except DatabaseFault as error:
