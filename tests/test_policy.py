@@ -96,6 +96,16 @@ def test_a_name_nobody_should_have_to_read_is_refused(name: str, code: str, sent
         policy.check_name(name)
 
 
+def test_a_text_longer_than_any_field_is_refused_before_unicode_looks_at_it(
+    only_short_text_is_normalised: None,
+) -> None:
+    marks = "a" + "\u0301\u0327" * 60_000
+    with refused("name_too_long", "Names can be up to 64 characters."):
+        policy.check_name(marks)
+    with refused("too_long", "The reason is longer than 1000 characters. Shorten it."):
+        policy.check_text(marks, field="reason", what="The reason")
+
+
 @given(st.text(max_size=80))
 def test_whatever_is_typed_is_refused_in_a_sentence_or_fits_its_columns(name: str) -> None:
     stored = no = None
