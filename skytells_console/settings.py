@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "skytells_console.middleware.PageHeadersMiddleware",
+    "skytells_console.middleware.BodyBoundMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -211,6 +212,8 @@ X_FRAME_OPTIONS = "DENY"
 # One form is the largest thing a browser posts here; the API has its own, smaller bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+# No form takes a file. Without handlers an uploaded one is read past and never written to the disk.
+FILE_UPLOAD_HANDLERS: list[str] = []
 API_MAX_BODY_BYTES = 64 * 1024
 
 # --- Logging ------------------------------------------------------------------------------------
