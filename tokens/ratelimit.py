@@ -51,6 +51,7 @@ SIGN_IN_ANYWHERE = Limit("sign-in-anywhere", 30, 300)
 SIGN_IN_BY_ADDRESS = Limit("sign-in-address", 50, 300)
 PROOF = Limit("proof", 5, 300)
 RESET_MAIL = Limit("reset-mail", 3, 3600)
+RESET_BY_ADDRESS = Limit("reset-address", 20, 3600)
 
 
 def sign_in(email: str, address: str, *, now: datetime) -> bool:
@@ -83,6 +84,11 @@ def proof(user_id: int, *, now: datetime) -> bool:
 def proof_succeeded(user_id: int, *, now: datetime) -> None:
     """Take back the try that ``proof`` counted."""
     give_back(PROOF, str(user_id), now=now)
+
+
+def password_reset_from(address: str, *, now: datetime) -> bool:
+    """Count one wish for a reset mail; twenty an hour from one place, for whatever addresses."""
+    return hit(RESET_BY_ADDRESS, _place(address), now=now)
 
 
 def password_reset_mail(email: str, *, now: datetime) -> bool:
