@@ -320,6 +320,27 @@ def test_a_strangers_page_cannot_fill_in_the_form(alice: User, site: str) -> Non
     assert AccessToken.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("origin", "kept"),
+    [
+        ("http://testserver", True),
+        ("https://testserver", False),
+        ("http://testserver:81", False),
+        ("http://[evil", False),
+        ("//testserver", False),
+        ("null", False),
+    ],
+)
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+def test_an_origin_counts_with_its_scheme_and_one_that_is_none_breaks_nothing(
+    as_alice: Client, origin: str, kept: bool, header: str
+) -> None:
+    as_alice.handler.enforce_csrf_checks = True
+    answer = as_alice.post(CREATE, wish(), headers={header: origin})
+    assert answer.status_code == 403
+    assert ("cli-macbook" in answer.content.decode()) == kept
+
+
 def test_a_retried_request_after_an_hour_still_mints_once(clock: Clock, as_alice: Client) -> None:
     same = str(uuid.uuid4())
     create(as_alice, request_id=same)
