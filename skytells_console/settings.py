@@ -23,6 +23,8 @@ _LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 # --- Secrets ------------------------------------------------------------------------------------
 
 SECRET_KEY = env.secret("SECRET_KEY")
+if 0 < len(SECRET_KEY) < 50:
+    env.fault("SECRET_KEY must be at least 50 characters long.")
 # The peppers are parsed and judged in tokens.secret, which refuses a missing or short one at start.
 TOKEN_PEPPERS = env.secret("TOKEN_PEPPERS")
 TOKEN_PEPPER_ID = env.number("TOKEN_PEPPER_ID", 0, low=0, high=32767)
@@ -36,6 +38,8 @@ if _public.hostname in {"localhost", "127.0.0.1", "::1"}:
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 0, low=0, high=9)
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 TLS = _public.scheme == "https"
+if DEBUG and TLS:
+    env.fault("DEBUG shows the console's insides: switch it off where PUBLIC_URL is https.")
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -281,6 +281,38 @@ def test_a_database_address_may_stand_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "fault"),
+    [
+        ({"SECRET_KEY": "k" * 49}, "SECRET_KEY must be at least 50 characters long."),
+        ({"SECRET_KEY": "k" * 50}, ""),
+        (
+            {"DEBUG": "true"},
+            "DEBUG shows the console's insides: switch it off where PUBLIC_URL is https.",
+        ),
+        ({"DEBUG": "true", "PUBLIC_URL": "http://127.0.0.1:8000"}, ""),
+    ],
+    ids=["49 characters", "50 characters", "debugging in public", "debugging at home"],
+)
+def test_what_makes_an_installation_unsafe_stops_the_start(
+    tmp_path: Path, environ: dict[str, str], fault: str
+) -> None:
+    safe = {
+        "PATH": os.environ["PATH"],
+        "STATE_DIR": str(tmp_path),
+        "SECRET_KEY": "k" * 64,
+        "TOKEN_PEPPERS": "1:" + "p" * 64,
+        "PUBLIC_URL": "https://console.example.com",
+    }
+    command = [sys.executable, "-c", "import skytells_console.settings"]
+    ran = subprocess.run(
+        command, env=safe | environ, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode != 0) == bool(fault)
+    assert fault in ran.stderr
+    assert ran.stderr.count("  - ") == bool(fault)
+
+
+@pytest.mark.parametrize(
     "value",
     [
         HIDDEN,
