@@ -6,6 +6,10 @@ import os
 
 import gunicorn
 
+# The embedded database and its side files are their owner's alone. gunicorn's own setting of this
+# name is about socket files only, whose mode stays an operator's choice.
+os.umask(0o077)
+
 # Answers do not name the server program; whoever looks for a known fault gains nothing from them.
 gunicorn.SERVER = "skytells-console"
 

@@ -104,7 +104,11 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # --- Data ---------------------------------------------------------------------------------------
 
-DATABASES = {"default": env.database("DATABASE_URL", STATE_DIR / "console.sqlite3")}
+_embedded = STATE_DIR / "console.sqlite3"
+DATABASES = {"default": env.database("DATABASE_URL", _embedded)}
+if DATABASES["default"]["NAME"] == _embedded:
+    # SQLite makes the file, but not the folder it is in.
+    env.folder("STATE_DIR", STATE_DIR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 

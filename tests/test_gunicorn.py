@@ -77,7 +77,9 @@ def serving(folder: Path, **environ: str) -> Iterator[Server]:
     }
     command = [sys.executable, "-m", "gunicorn", *config, "skytells_console.wsgi:application"]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=clean | environ, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=clean | environ, stdout=log, stderr=log, umask=0o022
+        )
     try:
         server = Server(folder, process, port)
         server.wait()
@@ -132,6 +134,13 @@ def test_a_configured_proxy_is_believed_about_the_scheme(
     assert said == "HTTP/1.1 503 Service Unavailable"
     other = proxied.get(HEALTH, "X-Forwarded-SSL: on", through_the_file=file)
     assert other == "HTTP/1.1 403 Forbidden"
+
+
+def test_the_server_makes_a_database_for_its_owner_alone(proxied: Server) -> None:
+    proxied.get(HEALTH, "X-Forwarded-Proto: https")
+    made = list(proxied.folder.glob("console.sqlite3*"))
+    assert made
+    assert all(path.stat().st_mode & 0o077 == 0 for path in made)
 
 
 @pytest.mark.parametrize(
