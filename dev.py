@@ -17,6 +17,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -174,11 +175,22 @@ def write_secrets(environ: Mapping[str, str]) -> None:
     """Write the installation's own secrets; secrets that stand elsewhere are the operator's."""
     state = Path(environ["STATE_DIR"])
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tighten(state)
     # Pepper number 1 and its value, 64 hexadecimal digits.
     fresh = {"secret_key": secrets.token_urlsafe(64), "token_peppers": f"1:{secrets.token_hex(32)}"}
     for name, content in fresh.items():
         if environ.get(f"{name.upper()}_FILE") == str(state / name):
             write_once(state / name, content)
+
+
+def tighten(folder: Path) -> None:
+    """Close a folder that was there before to everybody but its owner.
+
+    One with the sticky bit, such as /tmp, was made for many and would break for all of them.
+    """
+    mode = folder.stat().st_mode
+    if mode & 0o077 and not mode & stat.S_ISVTX:
+        folder.chmod(0o700)
 
 
 def write_once(path: Path, content: str) -> None:

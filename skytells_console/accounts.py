@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
+from allauth.core import context
 from django import forms
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from skytells_console.client_address import client_address
@@ -28,6 +30,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Accounts are made by an operator with ``manage.py create_user``."""
         return False
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """Return the address for a reset mail.
+
+        allauth would take host and port from the request, which a stranger may choose in part.
+        """
+        return reset_url(*key.split("-", 1))
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
         """Say nothing by toast that the page which follows says anyway."""
@@ -53,15 +62,29 @@ class ResetPasswordForm(AllauthResetPasswordForm):
     """Asks for the address to mail a reset link to, a few times an hour."""
 
     def clean(self) -> dict[str, Any]:
-        """Refuse further mails to one address once its limit is reached."""
+        """Refuse further mails from one place, and to one address, once their limit is reached.
+
+        Both are counted alike for known and unknown addresses, so that nothing can be learned.
+        """
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         email = str(cleaned.get("email") or "").lower()
+        if email and not ratelimit.password_reset_from(_where(context.request), now=timezone.now()):
+            raise forms.ValidationError(
+                "Too many reset links were asked for from your network. Wait an hour.",
+                code="rate_limited",
+            )
         if email and not ratelimit.password_reset_mail(email, now=timezone.now()):
             raise forms.ValidationError(
                 "A reset link was sent a few times already. Look in your mail, or wait an hour.",
                 code="rate_limited",
             )
         return cleaned
+
+
+def reset_url(uid: str, key: str) -> str:
+    """Return the address at which the holder of ``key`` chooses a new password."""
+    path = reverse("account_reset_password_from_key", kwargs={"uidb36": uid, "key": key})
+    return f"{settings.PUBLIC_URL}{path}"
 
 
 def _who(credentials: dict[str, Any]) -> str:

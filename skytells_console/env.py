@@ -113,6 +113,13 @@ class Env:
             return default
         return value
 
+    def folder(self, name: str, path: Path) -> None:
+        """Make the folder that ``name`` tells of where it is missing, for its owner alone."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            self.fault(f"{name} cannot be made ({type(error).__name__}).")
+
     def database(self, name: str, embedded: Path) -> dict[str, Any]:
         """Return Django's settings of the database that ``name`` names, else of the embedded one."""
         url = self.optional_secret(name)

@@ -6,6 +6,10 @@ import os
 
 import gunicorn
 
+# The embedded database and its side files are their owner's alone. gunicorn's own setting of this
+# name is about socket files only, whose mode stays an operator's choice.
+os.umask(0o077)
+
 # Answers do not name the server program; whoever looks for a known fault gains nothing from them.
 gunicorn.SERVER = "skytells-console"
 
@@ -29,10 +33,44 @@ timeout = 60
 graceful_timeout = 20
 keepalive = 5
 
+# gunicorn would believe headers about the scheme and the path of whoever connects from this machine
+# or through a socket file. Which proxy is believed is said once, by TRUSTED_PROXY_COUNT, and Django
+# acts on it; here nobody is, whatever FORWARDED_ALLOW_IPS says.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers = {}
+
 # Addresses may hold one-time links, such as a password reset; so nothing logs them by default.
 # Faults and starts go to standard error.
 accesslog = None
 errorlog = "-"
+
+# A request that cannot be read is quoted in the log, and it may hold a token; so gunicorn's own lines
+# pass the same filter as the console's. A log file named on the command line would pass it by.
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "skytells_console.logging.RedactFilter"}},
+    "formatters": {
+        "line": {
+            "()": "skytells_console.logging.UtcFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s [%(process)d] %(message)s",
+        },
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["redact"],
+            "stream": "ext://sys.stderr",
+        },
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "gunicorn.error": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "gunicorn.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}
 
 # By default gunicorn opens a control socket in the home directory, which may be missing or
 # read-only, and which nobody asked for.

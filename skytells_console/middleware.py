@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
@@ -106,6 +107,29 @@ class PageHeadersMiddleware:
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         headers["Cache-Control"] = "no-store, private"
         return response
+
+
+class BodyBoundMiddleware:
+    """Refuses a body that says it is too large, before any of it is read.
+
+    Django bounds the fields of a form, but not the files that come with them, and reads both when
+    the CSRF check asks for the form, long before anybody is known to be signed in. A body that does
+    not say its length is empty to Django. The API has its own bound.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Raise ``RequestDataTooBig``, which is answered with 413, or go on."""
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        # A length that is no number counts as none to Django as well; gunicorn refuses it before.
+        if length.isascii() and length.isdigit():
+            digits = length.lstrip("0")
+            bound = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+            if len(digits) > len(str(bound)) or int(digits or "0") > bound:
+                raise RequestDataTooBig("The body is larger than any form of the console.")
+        return self.get_response(request)
 
 
 class HtmxRedirectMiddleware:

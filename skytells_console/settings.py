@@ -23,6 +23,8 @@ _LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 # --- Secrets ------------------------------------------------------------------------------------
 
 SECRET_KEY = env.secret("SECRET_KEY")
+if 0 < len(SECRET_KEY) < 50:
+    env.fault("SECRET_KEY must be at least 50 characters long.")
 # The peppers are parsed and judged in tokens.secret, which refuses a missing or short one at start.
 TOKEN_PEPPERS = env.secret("TOKEN_PEPPERS")
 TOKEN_PEPPER_ID = env.number("TOKEN_PEPPER_ID", 0, low=0, high=32767)
@@ -36,6 +38,8 @@ if _public.hostname in {"localhost", "127.0.0.1", "::1"}:
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 0, low=0, high=9)
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 TLS = _public.scheme == "https"
+if DEBUG and TLS:
+    env.fault("DEBUG shows the console's insides: switch it off where PUBLIC_URL is https.")
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -62,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "skytells_console.middleware.PageHeadersMiddleware",
+    "skytells_console.middleware.BodyBoundMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -99,7 +104,11 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # --- Data ---------------------------------------------------------------------------------------
 
-DATABASES = {"default": env.database("DATABASE_URL", STATE_DIR / "console.sqlite3")}
+_embedded = STATE_DIR / "console.sqlite3"
+DATABASES = {"default": env.database("DATABASE_URL", _embedded)}
+if DATABASES["default"]["NAME"] == _embedded:
+    # SQLite makes the file, but not the folder it is in.
+    env.folder("STATE_DIR", STATE_DIR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
@@ -211,6 +220,8 @@ X_FRAME_OPTIONS = "DENY"
 # One form is the largest thing a browser posts here; the API has its own, smaller bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+# No form takes a file. Without handlers an uploaded one is read past and never written to the disk.
+FILE_UPLOAD_HANDLERS: list[str] = []
 API_MAX_BODY_BYTES = 64 * 1024
 
 # --- Logging ------------------------------------------------------------------------------------

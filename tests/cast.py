@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,6 +42,18 @@ class Clock:
 def clock() -> Iterator[Clock]:
     with time_machine.travel(NOON, tick=False) as traveller:
         yield Clock(traveller)
+
+
+@pytest.fixture
+def only_short_text_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail wherever Unicode is asked to put a long text in order, which takes quadratic time."""
+    normalise = unicodedata.normalize
+
+    def watched(form: Any, text: str) -> str:
+        assert len(text) <= 2000, f"{len(text)} characters are normalised."
+        return normalise(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", watched)
 
 
 @pytest.fixture(autouse=True)

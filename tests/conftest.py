@@ -15,7 +15,17 @@ from django.db import connections
 from django.test import TransactionTestCase
 
 import dev
-from tests.cast import alice, as_alice, as_bob, bearer, bob, carol, clock, nothing_gathered
+from tests.cast import (
+    alice,
+    as_alice,
+    as_bob,
+    bearer,
+    bob,
+    carol,
+    clock,
+    nothing_gathered,
+    only_short_text_is_normalised,
+)
 from tests.writers import every_writer_is_watched
 
 __all__ = [
@@ -28,6 +38,7 @@ __all__ = [
     "clock",
     "every_writer_is_watched",
     "nothing_gathered",
+    "only_short_text_is_normalised",
 ]
 
 # Playwright keeps an event loop in the test's thread, which Django takes for asynchronous code.

@@ -186,6 +186,34 @@ def test_the_fourth_reset_mail_of_an_hour_is_not_sent(
     assert len(mail.outbox) == 4
 
 
+def test_one_place_asks_for_twenty_reset_mails_an_hour_and_learns_nothing(
+    clock: Clock, alice: User
+) -> None:
+    for number in range(20):
+        assert ask_for_reset(f"person{number}@example.com").status_code == 302
+    known, unknown = ask_for_reset(alice.email), ask_for_reset("nobody@example.com")
+    for answer in (known, unknown):
+        assert answer.status_code == 200
+        assert "from your network. Wait an hour." in answer.content.decode()
+    assert len(mail.outbox) == 20
+    # What the place was refused is not counted against the address.
+    elsewhere = Client(REMOTE_ADDR="198.51.100.7")
+    for _ in range(3):
+        assert elsewhere.post(RESET, {"email": alice.email}).status_code == 302
+    clock.tick(hours=1)
+    assert ask_for_reset(alice.email).status_code == 302
+
+
+@pytest.mark.parametrize("host", ["testserver:8443", "localhost", "127.0.0.1:1"])
+def test_the_mailed_link_leads_to_the_public_address_whatever_the_request_says(
+    clock: Clock, alice: User, settings: Settings, host: str
+) -> None:
+    settings.PUBLIC_URL = "https://console.example.com"
+    Client().post(RESET, {"email": alice.email}, headers={"Host": host})
+    assert "\nhttps://console.example.com/account/password/reset/key/" in mail.outbox[0].body
+    assert host not in mail.outbox[0].body
+
+
 @pytest.mark.parametrize("email", ["", "alice", "a\x00@example.com", "x" * 10_000])
 def test_what_is_no_address_gets_no_mail(clock: Clock, alice: User, email: str) -> None:
     assert ask_for_reset(email).status_code == 200

@@ -195,6 +195,17 @@ def test_a_generous_umask_opens_no_secret(tmp_path: Path) -> None:
     assert mode(tmp_path / "state" / "secret_key") == 0o600
 
 
+@pytest.mark.parametrize(("before", "after"), [(0o755, 0o700), (0o700, 0o700), (0o1777, 0o1777)])
+def test_a_state_folder_that_was_there_is_closed_to_others(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(before)
+    dev.write_secrets(dev.serving_defaults(8000, {"STATE_DIR": str(state)}))
+    assert mode(state) == after
+
+
 def test_of_many_writers_at_once_one_wins_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "secret_key"
 

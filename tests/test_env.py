@@ -280,6 +280,67 @@ def test_a_database_address_may_stand_in_a_file(tmp_path: Path) -> None:
     assert parts == ["", "", "", "", "console"]
 
 
+def command_on_a_new_machine(state: Path) -> subprocess.CompletedProcess[str]:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "STATE_DIR": str(state),
+        "SECRET_KEY": "k" * 64,
+        "TOKEN_PEPPERS": "1:" + "p" * 64,
+    }
+    command = [sys.executable, "manage.py", "showmigrations", "sessions"]
+    return subprocess.run(
+        command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False, umask=0o022
+    )
+
+
+def test_a_command_makes_the_state_folder_and_a_database_for_its_owner_alone(
+    tmp_path: Path,
+) -> None:
+    ran = command_on_a_new_machine(tmp_path / "new" / "state")
+    assert ran.returncode == 0, ran.stderr
+    made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert tmp_path / "new" / "state" / "console.sqlite3" in made
+    assert all(path.stat().st_mode & 0o077 == 0 for path in made)
+
+
+def test_a_state_folder_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = command_on_a_new_machine(tmp_path / "file" / "state")
+    assert "  - STATE_DIR cannot be made (NotADirectoryError)." in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "fault"),
+    [
+        ({"SECRET_KEY": "k" * 49}, "SECRET_KEY must be at least 50 characters long."),
+        ({"SECRET_KEY": "k" * 50}, ""),
+        (
+            {"DEBUG": "true"},
+            "DEBUG shows the console's insides: switch it off where PUBLIC_URL is https.",
+        ),
+        ({"DEBUG": "true", "PUBLIC_URL": "http://127.0.0.1:8000"}, ""),
+    ],
+    ids=["49 characters", "50 characters", "debugging in public", "debugging at home"],
+)
+def test_what_makes_an_installation_unsafe_stops_the_start(
+    tmp_path: Path, environ: dict[str, str], fault: str
+) -> None:
+    safe = {
+        "PATH": os.environ["PATH"],
+        "STATE_DIR": str(tmp_path),
+        "SECRET_KEY": "k" * 64,
+        "TOKEN_PEPPERS": "1:" + "p" * 64,
+        "PUBLIC_URL": "https://console.example.com",
+    }
+    command = [sys.executable, "-c", "import skytells_console.settings"]
+    ran = subprocess.run(
+        command, env=safe | environ, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode != 0) == bool(fault)
+    assert fault in ran.stderr
+    assert ran.stderr.count("  - ") == bool(fault)
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from django.conf import settings
 from django.test import Client
 
 from skytells_console.models import User
-from tests.cast import sign_in
+from tests.cast import PASSWORD, sign_in
 from tests.views.pages import CREATE, LIST, text_of
 
 
@@ -74,6 +75,53 @@ def test_a_broken_page_says_so_without_details(
 def test_a_host_that_is_not_ours_is_refused(client: Client, db: None) -> None:
     answer = client.get("/account/sign-in", headers={"Host": "evil.example"})
     assert answer.status_code == 400
+
+
+class Unread(io.BytesIO):
+    """A body that nobody may look at."""
+
+    def read(self, *size: Any) -> bytes:
+        raise AssertionError("The body was read.")
+
+
+@pytest.mark.parametrize("path", ["/account/sign-in", "/account/password/reset", "/nowhere"])
+@pytest.mark.parametrize("length", ["262145", "10000000", "0" * 5000 + "262145", "9" * 5000])
+def test_a_body_that_is_too_large_is_refused_unread(db: None, path: str, length: str) -> None:
+    answer = Client(enforce_csrf_checks=True).generic(
+        "POST",
+        path,
+        content_type="multipart/form-data; boundary=x",
+        CONTENT_LENGTH=length,
+        **{"wsgi.input": Unread()},
+    )
+    assert answer.status_code == 413
+    assert "This request makes no sense" in text_of(answer)
+    assert answer.headers["Content-Security-Policy"] == settings.CONTENT_SECURITY_POLICY
+
+
+def test_the_api_has_a_bound_of_its_own(client: Client, db: None) -> None:
+    answer = client.generic("POST", "/api/v1/health", b"x", CONTENT_LENGTH="10000000")
+    assert answer.status_code == 405
+
+
+@pytest.mark.parametrize("length", ["", "0", "-1", "x", "\u0663"])
+def test_a_length_that_is_none_breaks_nothing(client: Client, db: None, length: str) -> None:
+    assert client.generic("POST", "/account/sign-in", CONTENT_LENGTH=length).status_code == 200
+
+
+def test_a_file_with_a_form_is_read_past_and_touches_no_disk(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("A file was made.")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    monkeypatch.setattr("django.core.files.uploadhandler.BytesIO", refuse)
+    monkeypatch.setattr("django.core.files.uploadedfile.TemporaryUploadedFile.__init__", refuse)
+    form = {"login": alice.email, "password": PASSWORD, "file": io.BytesIO(b"x" * 200_000)}
+    answer = Client().post("/account/sign-in", form)
+    assert answer.headers["Location"] == LIST
+    assert list(answer.wsgi_request.FILES) == []
 
 
 def test_times_are_shown_in_the_persons_own_zone(alice: User, bob: User) -> None:

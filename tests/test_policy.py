@@ -96,6 +96,16 @@ def test_a_name_nobody_should_have_to_read_is_refused(name: str, code: str, sent
         policy.check_name(name)
 
 
+def test_a_text_longer_than_any_field_is_refused_before_unicode_looks_at_it(
+    only_short_text_is_normalised: None,
+) -> None:
+    marks = "a" + "\u0301\u0327" * 60_000
+    with refused("name_too_long", "Names can be up to 64 characters."):
+        policy.check_name(marks)
+    with refused("too_long", "The reason is longer than 1000 characters. Shorten it."):
+        policy.check_text(marks, field="reason", what="The reason")
+
+
 @given(st.text(max_size=80))
 def test_whatever_is_typed_is_refused_in_a_sentence_or_fits_its_columns(name: str) -> None:
     stored = no = None
@@ -414,6 +424,11 @@ def test_a_policy_without_values_leaves_the_settings_as_they_are(db: None) -> No
         ({"max_write_lifetime_days": 7}, "max_write_lifetime", 7 * DAY),
         ({"max_write_lifetime_days": 7}, "max_lifetime", 366 * DAY),
         ({"default_lifetime_days": 7}, "default_days", 7),
+        ({"default_lifetime_days": 2**31 - 1}, "default_days", 3660),
+        ({"max_lifetime_days": 2**31 - 1}, "max_lifetime", 366 * DAY),
+        ({"max_write_lifetime_days": 2**63 - 1}, "max_write_lifetime", 366 * DAY),
+        ({"max_lifetime_days": 366}, "max_lifetime", 366 * DAY),
+        ({"max_lifetime_days": 365}, "max_lifetime", 365 * DAY),
         ({"new_tokens_allowed": True}, "new_tokens_allowed", True),
         ({"allowed_scopes": ""}, "allowed_scopes", frozenset(scopes.BY_NAME)),
     ],
@@ -423,6 +438,21 @@ def test_a_saved_policy_tightens_and_never_loosens(
     row: dict[str, Any], field: str, value: object
 ) -> None:
     assert getattr(policy.rules_of(PolicyRow(**row)), field) == value
+
+
+@pytest.mark.parametrize("lines", ["nonsense", "203.0.113.0/33", "10.0.0.0/8/8 x", "1.2.3"])
+def test_a_network_that_cannot_be_read_matches_nothing_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture, lines: str
+) -> None:
+    # The rules of a row are kept for the process, so each row of this test must be a new one.
+    row = PolicyRow(allowed_networks=f"{lines} 192.0.2.0/24", max_live_tokens=len(lines))
+    alone = PolicyRow(allowed_networks=lines, max_live_tokens=len(lines))
+    for _ in range(3):
+        assert policy.network_allowed("192.0.2.1", policy.rules_of(row))
+        assert not policy.network_allowed("203.0.113.9", policy.rules_of(row))
+        assert not policy.network_allowed("203.0.113.9", policy.rules_of(alone))
+        assert not policy.network_allowed(None, policy.rules_of(alone))
+    assert len(caplog.records) == 2 * len(lines.split())
 
 
 def test_a_saved_policy_cannot_allow_what_the_installation_forbids(settings: Settings) -> None:

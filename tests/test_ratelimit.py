@@ -78,6 +78,38 @@ def test_five_sign_ins_from_one_place_and_more_from_anywhere(clock: Clock, db: N
     assert sign_in(clock)
 
 
+def test_one_place_cannot_use_up_the_tries_of_all_places(clock: Clock, db: None) -> None:
+    for _ in range(49):
+        sign_in(clock)
+    assert sign_in(clock, place=ELSEWHERE)
+    ratelimit.sign_in_succeeded("alice@example.com", ELSEWHERE, now=clock.now)
+    # Five were counted, and one more came and was given back: 25 are left for other places.
+    tries = [sign_in(clock, place=f"192.0.2.{number}") for number in range(26)]
+    assert tries == [True] * 25 + [False]
+
+
+def test_a_refused_try_is_counted_by_no_limit_after_the_one_that_refused(
+    clock: Clock, db: None
+) -> None:
+    for _ in range(60):
+        sign_in(clock)
+    counts = {row["key"].split(":")[0]: row["count"] for row in RateLimit.objects.values()}
+    assert counts == {"sign-in-address": 60, "sign-in-place": 50, "sign-in-anywhere": 5}
+
+
+def test_all_addresses_of_one_ipv6_network_are_one_place(clock: Clock, db: None) -> None:
+    tries = [sign_in(clock, place=f"2001:db8:1:2:{number}::1") for number in range(1, 7)]
+    assert tries == [True] * 5 + [False]
+    assert sign_in(clock, place="2001:db8:1:3::1")
+
+
+@pytest.mark.parametrize("place", ["unknown", "", "not an address"])
+def test_a_place_that_is_no_address_is_limited_all_the_same(
+    clock: Clock, db: None, place: str
+) -> None:
+    assert [sign_in(clock, place=place) for _ in range(6)] == [True] * 5 + [False]
+
+
 def test_thirty_sign_ins_for_one_address_from_anywhere(clock: Clock, db: None) -> None:
     tries = [sign_in(clock, place=f"203.0.113.{number}") for number in range(31)]
     assert tries == [True] * 30 + [False]
@@ -96,6 +128,34 @@ def test_a_success_gives_its_own_try_back_and_no_others(clock: Clock, db: None) 
         ratelimit.sign_in_succeeded("alice@example.com", PLACE, now=clock.now)
     assert sign_in(clock)
     assert not sign_in(clock)
+
+
+def test_rows_long_past_are_forgotten_the_oldest_first_and_not_all_at_once(
+    clock: Clock, db: None
+) -> None:
+    for number in range(5):
+        hits(1, f"old {number}")
+        clock.tick(minutes=1)
+    clock.tick(days=1)
+    hits(1, "new")
+    # The window of the fifth ended a day ago to the second, so that it may stay a moment longer.
+    assert ratelimit.forget_expired(now=clock.now, at_most=3) == 3
+    assert ratelimit.forget_expired(now=clock.now, at_most=3) == 1
+    assert ratelimit.forget_expired(now=clock.now, at_most=3) == 0
+    assert RateLimit.objects.count() == 2
+
+
+def test_counting_forgets_now_and_then_by_itself(
+    clock: Clock, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits(1, "old")
+    clock.tick(days=2)
+    monkeypatch.setattr("tokens.ratelimit.secrets.randbelow", lambda below: below - 1)
+    hits(1, "new")
+    assert RateLimit.objects.count() == 2
+    monkeypatch.setattr("tokens.ratelimit.secrets.randbelow", lambda below: 0)
+    hits(1, "new")
+    assert RateLimit.objects.count() == 1
 
 
 def test_five_proofs_a_person(clock: Clock, alice: User, bob: User) -> None:

@@ -12,18 +12,23 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
 
-from tokens import policy
+from tokens import policy, projects
 from tokens.secret import contains_token, redact
 
 NEVER, CUSTOM = "never", "custom"
+_REASON_TOO_LONG = f"Reasons can be up to {policy.MAX_REASON} characters."
 _LOCAL = re.compile(r"\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?\s*\Z", re.ASCII)
 
 
 class Text(forms.CharField):
-    """Text that must arrive as text: JSON may bring numbers, lists and objects instead."""
+    """Text that must arrive as text: JSON may bring numbers, lists and objects instead.
 
-    def __init__(self, **kwargs: Any) -> None:
+    ``too_long`` is the code and the sentence for text beyond ``policy.MAX_TEXT``.
+    """
+
+    def __init__(self, *, too_long: tuple[str, str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.too_long = too_long
         # The policy refuses NUL with every other character that cannot be seen, and names it.
         self.validators = [
             each
@@ -32,11 +37,17 @@ class Text(forms.CharField):
         ]
 
     def to_python(self, value: Any) -> str:
-        """Return the text as it came; the policy decides what its edges mean."""
+        """Return the text as it came; the policy decides what its edges mean.
+
+        Its length is judged before anything else, since nothing after this is meant for such text.
+        """
         if value is None:
             return ""
         if not isinstance(value, str):
             raise forms.ValidationError("Send this as text.", code="not_text")
+        if len(value) > policy.MAX_TEXT:
+            code, sentence = self.too_long
+            raise forms.ValidationError(sentence, code=code)
         return value
 
 
@@ -94,7 +105,7 @@ class ScopesField(forms.MultipleChoiceField):
 class TokenForm(RefusableForm):
     """A new token: name, scopes, expiration. Valid means that ``expires_at`` is known too."""
 
-    name = Text(required=False, strip=False)
+    name = Text(required=False, strip=False, too_long=policy.NAME_TOO_LONG)
     scopes = ScopesField(required=False)
     expires = forms.CharField(required=False)
     expires_custom = forms.CharField(required=False)
@@ -197,7 +208,8 @@ class RevokeForm(RefusableForm):
     reason = Text(
         required=False,
         max_length=policy.MAX_REASON,
-        error_messages={"max_length": f"Reasons can be up to {policy.MAX_REASON} characters."},
+        too_long=("max_length", _REASON_TOO_LONG),
+        error_messages={"max_length": _REASON_TOO_LONG},
     )
 
     def clean_reason(self) -> str:
@@ -210,8 +222,8 @@ class RevokeForm(RefusableForm):
 class ProjectForm(RefusableForm):
     """A new project, as the CLI sends it."""
 
-    name = Text(required=False, strip=False)
-    type = Text(required=False, strip=False)
+    name = Text(required=False, strip=False, too_long=policy.NAME_TOO_LONG)
+    type = Text(required=False, strip=False, too_long=projects.INVALID_TYPE)
 
     def clean_name(self) -> str:
         """Refuse a pasted token as what it is, and not as a name of too many characters."""

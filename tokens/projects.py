@@ -15,6 +15,10 @@ from tokens.models import Project
 from tokens.origin import Origin
 
 MAX_TYPE = 32
+INVALID_TYPE = (
+    "invalid_type",
+    f"A type is up to {MAX_TYPE} letters, digits, dashes and underscores.",
+)
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z", re.ASCII)
 
@@ -65,11 +69,7 @@ def check_type(value: str) -> str:
     """Return the type as stored; empty is none. Raises ``policy.Refused`` for anything unreadable."""
     cleaned = value.strip().lower()
     if cleaned and not _TYPE.match(cleaned):
-        raise policy.Refused(
-            "type",
-            "invalid_type",
-            f"A type is up to {MAX_TYPE} letters, digits, dashes and underscores.",
-        )
+        raise policy.Refused("type", *INVALID_TYPE)
     return cleaned
 
 

@@ -1,12 +1,15 @@
 """How often one may try, counted in SQL so that the count is exact across threads and workers.
 
 Windows are fixed, not sliding: around the edge of a window somebody may try twice the limit. That
-inexactness is accepted for a single statement that no race can slip through.
+inexactness is accepted for a single statement that no race can slip through. Rows of windows long
+past are removed now and then by whoever comes to be counted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -20,6 +23,19 @@ ON CONFLICT (key, "window") DO UPDATE SET count = tokens_ratelimit.count + 1 RET
 _GIVE_BACK = """
 UPDATE tokens_ratelimit SET count = count - 1 WHERE key = %s AND "window" = %s AND count > 0
 """
+# Two that forget at once must neither wait for each other nor meet in a deadlock; SQLite, where one
+# statement writes at a time, has no such words.
+_FORGET = """
+DELETE FROM tokens_ratelimit WHERE (key, "window") IN (
+    SELECT key, "window" FROM tokens_ratelimit WHERE expires_at < %s
+    ORDER BY expires_at LIMIT %s {skip_locked}
+)
+"""
+# One count in so many also forgets; it removes more rows than were made since the last one did.
+_FORGET_ONE_IN = 256
+_FORGET_AT_MOST = 1000
+# A provider hands out whole networks of this size, so another address of one is no other place.
+_IPV6_PLACE = 64
 
 
 class Limit(NamedTuple):
@@ -35,21 +51,27 @@ SIGN_IN_ANYWHERE = Limit("sign-in-anywhere", 30, 300)
 SIGN_IN_BY_ADDRESS = Limit("sign-in-address", 50, 300)
 PROOF = Limit("proof", 5, 300)
 RESET_MAIL = Limit("reset-mail", 3, 3600)
+RESET_BY_ADDRESS = Limit("reset-address", 20, 3600)
 
 
 def sign_in(email: str, address: str, *, now: datetime) -> bool:
     """Count one try to sign in; False when it is one too many.
 
-    Five in five minutes for an e-mail address from one place; more for the address from anywhere,
-    so that a stranger cannot lock somebody out from one place alone; and a bound for each place.
+    A bound for each place; five in five minutes for an e-mail address from one place; more for the
+    e-mail address from anywhere. The first limit that refuses ends the counting: a try that a place
+    has no right to must not use up what the person may try from elsewhere. So one place locks
+    nobody out. Six places together can, for the rest of five minutes, and that is accepted: without
+    the third limit a password could be guessed from many places at once.
     """
-    # All three are counted, whatever the first answers, so that no count depends on another.
-    allowed = [hit(limit, subject, now=now) for limit, subject in _sign_in_limits(email, address)]
-    return all(allowed)
+    limits = _sign_in_limits(email, address)
+    return all(hit(limit, subject, now=now) for limit, subject in limits)
 
 
 def sign_in_succeeded(email: str, address: str, *, now: datetime) -> None:
-    """Take back the try that ``sign_in`` counted, because it was the right person."""
+    """Take back the try that ``sign_in`` allowed, because it was the right person.
+
+    A try that was allowed was counted by every limit, so each gives one back.
+    """
     for limit, subject in _sign_in_limits(email, address):
         give_back(limit, subject, now=now)
 
@@ -64,17 +86,38 @@ def proof_succeeded(user_id: int, *, now: datetime) -> None:
     give_back(PROOF, str(user_id), now=now)
 
 
+def password_reset_from(address: str, *, now: datetime) -> bool:
+    """Count one wish for a reset mail; twenty an hour from one place, for whatever addresses."""
+    return hit(RESET_BY_ADDRESS, _place(address), now=now)
+
+
 def password_reset_mail(email: str, *, now: datetime) -> bool:
-    """Count one reset mail; three an hour for an address."""
+    """Count one reset mail; three an hour for an e-mail address.
+
+    A stranger can use them up. The person then waits an hour, and an operator's ``reset_link`` does
+    not count.
+    """
     return hit(RESET_MAIL, email, now=now)
 
 
 def _sign_in_limits(email: str, address: str) -> list[tuple[Limit, str]]:
+    place = _place(address)
     return [
-        (SIGN_IN_FROM_ONE_PLACE, f"{email} {address}"),
+        (SIGN_IN_BY_ADDRESS, place),
+        (SIGN_IN_FROM_ONE_PLACE, f"{email} {place}"),
         (SIGN_IN_ANYWHERE, email),
-        (SIGN_IN_BY_ADDRESS, address),
     ]
+
+
+def _place(address: str) -> str:
+    """Return the place an address counts as: an IPv4 address itself, an IPv6 address's /64."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, _IPV6_PLACE), strict=False))
 
 
 def hit(limit: Limit, subject: str, *, now: datetime) -> bool:
@@ -84,6 +127,8 @@ def hit(limit: Limit, subject: str, *, now: datetime) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_HIT, [_key(limit, subject), window, _stored(ends + timedelta(days=1))])
         (count,) = cursor.fetchone()
+    if secrets.randbelow(_FORGET_ONE_IN) == 0:
+        forget_expired(now=now, at_most=_FORGET_AT_MOST)
     return bool(count <= limit.tries)
 
 
@@ -91,6 +136,14 @@ def give_back(limit: Limit, subject: str, *, now: datetime) -> None:
     """Take one counted try back, never below none."""
     with connection.cursor() as cursor:
         cursor.execute(_GIVE_BACK, [_key(limit, subject), _window(limit, now)])
+
+
+def forget_expired(*, now: datetime, at_most: int) -> int:
+    """Remove up to ``at_most`` rows whose window ended a day ago or more; return how many went."""
+    skip_locked = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET.format(skip_locked=skip_locked), [_stored(now), at_most])
+        return int(cursor.rowcount)
 
 
 def _window(limit: Limit, now: datetime) -> int:

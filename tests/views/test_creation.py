@@ -151,11 +151,14 @@ NAMES = [
     ("two\nlines", "cannot be seen (U+000A)"),
     ("\u001b[31mred", "cannot be seen (U+001B)"),
     ("\ufdfa" * 64, "Names can be up to 64 characters."),
+    ("a" + "\u0301\u0327" * 20_000, "Names can be up to 64 characters."),
 ]
 
 
 @pytest.mark.parametrize(("name", "sentence"), NAMES, ids=range(len(NAMES)))
-def test_a_name_that_cannot_be_used_is_refused(as_alice: Client, name: str, sentence: str) -> None:
+def test_a_name_that_cannot_be_used_is_refused(
+    as_alice: Client, only_short_text_is_normalised: None, name: str, sentence: str
+) -> None:
     answer = create(as_alice, name=name)
     assert answer.status_code == 422
     assert sentence in text_of(answer)
@@ -315,6 +318,27 @@ def test_a_strangers_page_cannot_fill_in_the_form(alice: User, site: str) -> Non
     assert answer.status_code == 403
     assert "cli-macbook" not in answer.content.decode()
     assert AccessToken.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "kept"),
+    [
+        ("http://testserver", True),
+        ("https://testserver", False),
+        ("http://testserver:81", False),
+        ("http://[evil", False),
+        ("//testserver", False),
+        ("null", False),
+    ],
+)
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+def test_an_origin_counts_with_its_scheme_and_one_that_is_none_breaks_nothing(
+    as_alice: Client, origin: str, kept: bool, header: str
+) -> None:
+    as_alice.handler.enforce_csrf_checks = True
+    answer = as_alice.post(CREATE, wish(), headers={header: origin})
+    assert answer.status_code == 403
+    assert ("cli-macbook" in answer.content.decode()) == kept
 
 
 def test_a_retried_request_after_an_hour_still_mints_once(clock: Clock, as_alice: Client) -> None:

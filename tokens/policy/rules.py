@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,9 @@ from tokens.models import LivenessFacts, Policy
 from tokens.models.liveness import is_live, is_paused, live_q, not_paused_q
 
 DEFAULT_DAYS = 30
+# Ten years, the longest lifetime that a setting may name; beyond it a day count is a slip.
+MAX_DAYS = 3660
+logger = logging.getLogger(__name__)
 
 
 class PolicyRow(NamedTuple):
@@ -46,6 +50,7 @@ class Rules:
     default_days: int
     no_expiration_allowed: bool
     allowed_scopes: frozenset[str]
+    networks_limited: bool
     networks: tuple[Network, ...]
     max_live_tokens: int
     blocks_from: datetime | None
@@ -81,18 +86,17 @@ def _rules(
     row: PolicyRow, allow_new: bool, max_lifetime: timedelta, allow_none: bool, max_live: int
 ) -> Rules:
     lifetime = _tighter(max_lifetime, row.max_lifetime_days)
+    lines = (row.allowed_networks or "").split()
     return Rules(
         new_tokens_allowed=allow_new and row.new_tokens_allowed is not False,
         max_lifetime=lifetime,
         max_write_lifetime=_tighter(lifetime, row.max_write_lifetime_days),
-        default_days=row.default_lifetime_days or DEFAULT_DAYS,
+        default_days=min(row.default_lifetime_days or DEFAULT_DAYS, MAX_DAYS),
         no_expiration_allowed=allow_none and row.no_expiration_allowed is not False,
         allowed_scopes=frozenset(catalogue.split(row.allowed_scopes or ""))
         or frozenset(catalogue.BY_NAME),
-        networks=tuple(
-            ipaddress.ip_network(line, strict=False)
-            for line in (row.allowed_networks or "").split()
-        ),
+        networks_limited=bool(lines),
+        networks=tuple(filter(None, map(_network, lines))),
         max_live_tokens=max_live
         if row.max_live_tokens is None
         else min(max_live, row.max_live_tokens),
@@ -100,8 +104,22 @@ def _rules(
     )
 
 
+def _network(line: str) -> Network | None:
+    """Return the network that a line names, or None, which nothing is in.
+
+    Whoever saves a policy checks its lines; this one may have been written past that check, and must
+    neither open the door nor break it. The rules are kept, so that the log says this once a process.
+    """
+    try:
+        return ipaddress.ip_network(line, strict=False)
+    except ValueError:
+        logger.error("A line of the policy's networks cannot be read and matches nothing.")
+        return None
+
+
 def _tighter(lifetime: timedelta, days: int | None) -> timedelta:
-    return lifetime if days is None else min(lifetime, timedelta(days=days))
+    # A number of days beyond the lifetime tightens nothing, and may be too large for a timedelta.
+    return lifetime if days is None or days > lifetime.days else timedelta(days=days)
 
 
 def longest(rules: Rules, scopes: Iterable[str]) -> timedelta:
@@ -153,7 +171,7 @@ def accepted_q(rules: Rules, now: datetime) -> Q:
 
 def network_allowed(address: str | None, rules: Rules) -> bool:
     """Say whether a request from ``address`` may use a token at all."""
-    if not rules.networks:
+    if not rules.networks_limited:
         return True
     try:
         parsed = ipaddress.ip_address(address or "")

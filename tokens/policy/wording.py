@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from tokens import scopes as catalogue
 from tokens.policy.refusal import Refused
 from tokens.policy.rules import Rules
-from tokens.secret import contains_token
+from tokens.secret import MAX_NORMALISED, contains_token
 
 MAX_NAME = 64
 MAX_NAME_KEY = 255
 MAX_DESCRIPTION = 200
 MAX_REASON = 200
+# Nothing that is longer is looked at closely: judging Unicode takes more than linear time.
+MAX_TEXT = MAX_NORMALISED
+NAME_TOO_LONG = ("name_too_long", f"Names can be up to {MAX_NAME} characters.")
 # Letters to Unicode, and nothing at all to a reader: Hangul fillers and the empty Braille pattern.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 # What Python writes where bytes were no UTF-8.
@@ -24,8 +27,12 @@ def check_text(text: str, *, field: str, what: str) -> None:
     """Raise ``Refused`` for a token's value or characters that cannot be seen.
 
     Bidirectional and control characters could make a name read as another one; a pasted secret would
-    be stored and shown in the clear.
+    be stored and shown in the clear. Text longer than any field is refused unread.
     """
+    if len(text) > MAX_TEXT:
+        raise Refused(
+            field, "too_long", f"{what} is longer than {MAX_TEXT} characters. Shorten it."
+        )
     if contains_token(text):
         raise Refused(
             field,
@@ -48,13 +55,16 @@ def check_text(text: str, *, field: str, what: str) -> None:
 
 def check_name(name: str, *, what: str = "The name") -> str:
     """Return the name as it will be stored. Raises ``Refused`` when nobody should have to read it."""
-    cleaned = unicodedata.normalize("NFC", name.strip())
+    stripped = name.strip()
+    if len(stripped) > MAX_TEXT:
+        raise Refused("name", *NAME_TOO_LONG)
+    cleaned = unicodedata.normalize("NFC", stripped)
     if not cleaned:
         raise Refused("name", "name_required", "Give the token a name.")
     # A pasted token is too long as well, but what it is matters more than its length.
     check_text(cleaned, field="name", what=what)
     if len(cleaned) > MAX_NAME or len(name_key(cleaned)) > MAX_NAME_KEY:
-        raise Refused("name", "name_too_long", f"Names can be up to {MAX_NAME} characters.")
+        raise Refused("name", *NAME_TOO_LONG)
     return cleaned
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.urls import reverse
 
+from skytells_console.accounts import reset_url
 from skytells_console.models import User
 
 
@@ -28,11 +27,5 @@ class Command(BaseCommand):
         user = User.objects.filter(email__iexact=options["email"].strip(), is_active=True).first()
         if user is None:
             raise CommandError("There is no active account with this address.")
-        path = reverse(
-            "account_reset_password_from_key",
-            kwargs={
-                "uidb36": user_pk_to_url_str(user),
-                "key": default_token_generator.make_token(user),
-            },
-        )
-        self.stdout.write(f"{settings.PUBLIC_URL}{path}")
+        uid, key = user_pk_to_url_str(user), default_token_generator.make_token(user)
+        self.stdout.write(reset_url(uid, key))
