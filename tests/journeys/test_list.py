@@ -112,6 +112,7 @@ def test_the_bar_counts_and_the_list_stays_as_it_was(
     furnish(alice)
     sign_in(page, live_server.url, alice)
     page.get_by_role("link", name="Never used 2").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
     every = page.get_by_label("Select all on this page")
     every.check()
     expect(page.get_by_text("2 selected").first).to_be_visible()
