@@ -108,7 +108,7 @@ def read_view(query: QueryDict) -> View:
 def conditions(rules: policy.Rules, now: datetime) -> dict[str, Q]:
     """Return what each filter means. A count and the rows it leads to come from the same condition."""
     return {
-        ALL: Q(pk__isnull=False),
+        ALL: Q(),
         "active": policy.accepted_q(rules, now),
         "expired": standing.expired_q(now),
         "revoked": standing.revoked_q(now),
@@ -124,7 +124,7 @@ def conditions(rules: policy.Rules, now: datetime) -> dict[str, Q]:
 def search_q(text: str) -> Q:
     """Return the condition for tokens that a search finds: by name, description or what is shown of them."""
     if not text:
-        return Q(pk__isnull=False)
+        return Q()
     # The key finds letters of every script in either case, where a database folds only A to Z.
     found = (
         Q(name__icontains=text)
