@@ -219,6 +219,24 @@ class RevokeForm(RefusableForm):
         return reason
 
 
+class RevokeManyForm(RevokeForm):
+    """Why several tokens are revoked; where that stops somebody, the person says so first."""
+
+    stop = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, stops_somebody: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stops_somebody = stops_somebody
+
+    def clean_stop(self) -> bool:
+        """Insist on the tick only where something is in use."""
+        ticked = bool(self.cleaned_data["stop"])
+        if self.stops_somebody and not ticked:
+            sentence = "Tick this to stop what is in use, or revoke only what is not."
+            raise forms.ValidationError(sentence, code="stop_not_confirmed")
+        return ticked
+
+
 class ProjectForm(RefusableForm):
     """A new project, as the CLI sends it."""
 

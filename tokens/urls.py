@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from tokens.views.bulk import revoke_tokens
 from tokens.views.creation import create_token
 from tokens.views.listing import token_list
 from tokens.views.revocation import revoke_token
@@ -12,5 +13,6 @@ app_name = "tokens"
 urlpatterns = [
     path("settings/tokens", token_list, name="list"),
     path("settings/tokens/new", create_token, name="create"),
+    path("settings/tokens/revoke", revoke_tokens, name="revoke_many"),
     path("settings/tokens/<uuid:public_id>/revoke", revoke_token, name="revoke"),
 ]

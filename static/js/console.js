@@ -129,7 +129,8 @@
 
   // The dialog: the server says when it opens and closes; leaving it by hand is always the safe answer.
   on("htmx:beforeRequest", (event) => {
-    if (dialog?.contains(event.detail.target) && !dialog.open) openerId = event.detail.elt.id;
+    const { elt, target, requestConfig } = event.detail;
+    if (dialog?.contains(target) && !dialog.open) openerId = requestConfig.triggeringEvent?.submitter?.id || elt.id;
   });
   // A refusal that brings the form itself back, with what was typed, is shown in its place.
   on("htmx:beforeSwap", (event) => {
@@ -197,4 +198,63 @@
       showToast(`No answer from the server. ${read ? "Nothing was changed." : "Check the list before you try again."}`, true);
     });
   }
+
+  // The list: a live count, one box for all rows, and what a filter or a search has found.
+  const picks = (form) => $$("tbody [name=id]", form);
+  function showSelection(form) {
+    const boxes = picks(form);
+    const picked = boxes.filter((box) => box.checked).length;
+    const all = $("[data-select-all]", form);
+    all.hidden = boxes.length === 0;
+    all.checked = picked > 0 && picked === boxes.length;
+    all.indeterminate = picked > 0 && picked < boxes.length;
+    $("[data-selection-count]", form).textContent = picked;
+    return `${picked} selected`;
+  }
+  const showSelections = () => $$("[data-selection]").forEach(showSelection);
+  showSelections();
+  on("htmx:load", showSelections);
+  // The browser puts the boxes of a page that comes back as they were left.
+  window.addEventListener("pageshow", showSelections);
+  on("change", (event) => {
+    const form = event.target.closest("[data-selection]");
+    if (!form) return;
+    if ("selectAll" in event.target.dataset) for (const box of picks(form)) box.checked = event.target.checked;
+    announce(showSelection(form));
+  });
+  on("reset", (event) => {
+    if (!event.target.matches("[data-selection]")) return;
+    // The boxes are empty after this event; the bar goes, so focus goes on at the first of them.
+    setTimeout(() => {
+      announce(showSelection(event.target));
+      picks(event.target)[0]?.focus();
+    });
+  });
+  on("htmx:afterSettle", (event) => {
+    const { elt, requestConfig } = event.detail;
+    if (requestConfig?.verb !== "get" || requestConfig.triggeringEvent?.type === "tokens-changed") return;
+    const list = document.getElementById("_token_list");
+    if (list?.dataset.matches && (elt === list || list.contains(elt))) setTimeout(() => announce(list.dataset.matches), 400);
+  });
+  // A pasted token is stopped here already, so that it never becomes part of an address.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-search]")) return;
+    const field = $("[type=search]", event.target);
+    if (!/sk_pat_[0-9a-f]{8}/i.test(field.value.normalize("NFKC"))) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const fault = $(".err", event.target);
+    field.value = "";
+    field.setAttribute("aria-invalid", "true");
+    fault.hidden = false;
+    field.focus();
+    announce(fault.textContent.trim());
+  }, true);
+  // A menu closes behind the dialog it has opened, and then has the focus to give back.
+  on("htmx:beforeRequest", (event) => {
+    const menu = event.detail.elt.closest?.("[data-menu]");
+    if (!menu) return;
+    menu.open = false;
+    openerId = $("summary", menu).id || openerId;
+  });
 })();

@@ -13,6 +13,7 @@ from tokens import scopes as catalogue
 from tokens.models import AccessToken, RevokeKind
 from tokens.models.liveness import ended_at
 from tokens.models.status import Status, status_of
+from tokens.templatetags.console_ui import zone_words
 from tokens.templatetags.drawings import Kind, Life
 
 # What the day arc draws of each status.
@@ -66,7 +67,8 @@ def row_of(token: AccessToken, now: datetime) -> Row:
     """Return the line of ``token``, which comes with its owner and activity loaded."""
     activity = getattr(token, "activity", None)
     last_used_at = activity.last_used_at if activity else None
-    status = status_of(token.liveness(), last_used_at, now)
+    rotating = bool(getattr(token, "rotating", False))
+    status = status_of(token.liveness(), last_used_at, now, rotating=rotating)
     names = token.scope_names
     return Row(
         public_id=token.public_id,
@@ -116,11 +118,37 @@ def _shown(token: AccessToken, status: Status, now: datetime) -> ShownStatus:
         end = token.revoked_at
     elif status.is_ended:
         text = _day(end)
+    elif status is Status.PAUSED:
+        text, end = _pause_words(token, now), token.paused_until
+    elif status is Status.ROTATING:
+        text, end = _rotation_words(token), token.retire_at
     elif end is None:
         text = "No expiration"
     else:
         text = f"{_left(end, now)}, {_day(end)}"
     return ShownStatus(status.key, status.label, status.family, text, end)
+
+
+def _pause_words(token: AccessToken, now: datetime) -> str:
+    if token.paused_until is None:
+        return "Until resumed, by you"
+    return f"Until {_clock(token.paused_until, now)}, by you"
+
+
+def _rotation_words(token: AccessToken) -> str:
+    """Say how far a rotation is; the list adds what it knows of the replacement."""
+    if token.retire_at is not None:
+        return f"Old one ends {_day(token.retire_at)}"
+    works = getattr(token, "replacement_works", False)
+    return "Replacement works" if works else "Replacement not used yet"
+
+
+def _clock(at: datetime, now: datetime) -> str:
+    """Return the time of day with its zone, and the day where it is another one."""
+    zone = timezone.get_current_timezone()
+    words = f"{timezone.localtime(at):%H:%M} {zone_words(at, zone)}"
+    same_day = timezone.localtime(at).date() == timezone.localtime(now).date()
+    return words if same_day else f"{_day(at)}, {words}"
 
 
 def _by_whom(token: AccessToken) -> str:
