@@ -230,10 +230,17 @@ class DetailsForm(RefusableForm):
         return text
 
 
+class TickedField(forms.MultipleChoiceField):
+    """Any list of texts; which of them were offered is the form's to say."""
+
+    def validate(self, value: Any) -> None:
+        """Leave the judgement to the form, whose sentences say what to do."""
+
+
 class NarrowForm(RefusableForm):
     """The scopes to take away from a token that holds ``held``, and the word that this is meant."""
 
-    remove = ScopesField(required=False)
+    remove = TickedField(required=False)
     confirm = forms.CharField(required=False)
 
     def __init__(self, *args: Any, held: tuple[str, ...], **kwargs: Any) -> None:

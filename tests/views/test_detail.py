@@ -16,7 +16,7 @@ from skytells_console.models import User
 from tests.cast import Clock, issue, origin
 from tests.views.pages import HTMX, LIST, text_of
 from tests.views.test_timeline import many_events
-from tokens import lifecycle, projects, scopes, usage
+from tokens import lifecycle, policy, projects, scopes, usage
 from tokens.models import AccessToken, RevokeKind
 from tokens.origin import Consumer
 
@@ -225,6 +225,16 @@ def test_a_token_without_an_end_is_made_again_without_one(as_alice: Client, alic
     token = issue(alice, expires_at=None).token
     lifecycle.revoke(token=token, origin=origin(alice))
     assert recreate_link(as_alice.get(address(token)))["expires_in"] == ["never"]
+
+
+def test_a_preset_is_asked_for_as_the_preset(clock: Clock, as_alice: Client, alice: User) -> None:
+    for days in policy.PRESET_DAYS:
+        end = policy.preset_expiry(
+            days, now=clock.now, zone=alice.zone, longest_allowed=timedelta(days=366)
+        )
+        token = issue(alice, f"for-{days}", expires_at=end).token
+        lifecycle.revoke(token=token, origin=origin(alice))
+        assert recreate_link(as_alice.get(address(token)))["expires_in"] == [str(days)]
 
 
 def test_a_limit_to_nothing_is_never_offered_as_all(as_alice: Client, alice: User) -> None:

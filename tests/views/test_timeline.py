@@ -124,7 +124,7 @@ def test_words_never_break(kind: str, data: Any) -> None:
 
 def test_every_known_kind_of_a_token_has_words_of_its_own() -> None:
     others = {audit.Kind.ISSUED_BATCH, audit.Kind.PROJECT_CREATED}
-    assert set(timeline._WORDS) == set(audit.Kind) - others
+    assert set(audit.Kind) - others <= set(timeline._WORDS)
 
 
 def test_a_strange_event_is_shown_and_escaped(as_alice: Client, token: AccessToken) -> None:
@@ -173,7 +173,7 @@ def test_htmx_gets_the_content_with_the_page_of_events(
 ) -> None:
     many_events(token, 30)
     older = as_alice.get(address(token)).context["older_url"]
-    answer = as_alice.get(older, headers={**HTMX, "HX-Trigger": "events-older"})
+    answer = as_alice.get(older, headers={**HTMX, "HX-Trigger": "events--20"})
     page = answer.content.decode()
     assert "<html" not in page
     assert 'id="activity-title" tabindex="-1" autofocus' in page

@@ -9,13 +9,15 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from tokens import scopes as catalogue
+from tokens import policy, scopes as catalogue
+from tokens.forms import NEVER
 from tokens.models import AccessToken, RevokeKind
 from tokens.models.liveness import ended_at
 from tokens.models.status import Status
@@ -27,8 +29,7 @@ from tokens.views.rows import Row, row_of, time_left
 _FOCUS_AFTER = {
     "cancel-edit": "edit",
     "cancel-scopes": "scopes",
-    "events-older": "activity",
-    "events-newest": "activity",
+    "events": "activity",
 }
 
 
@@ -54,7 +55,7 @@ class HeldScope:
 def token_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Show one token of the signed-in person; anybody else's does not exist."""
     htmx: Any = getattr(request, "htmx", False)
-    focus = _FOCUS_AFTER.get(htmx.trigger or "", "") if htmx else ""
+    focus = _FOCUS_AFTER.get((htmx.trigger or "").partition("--")[0], "") if htmx else ""
     return show_detail(request, own_token(request, public_id), focus=focus)
 
 
@@ -98,12 +99,13 @@ def _context(request: HttpRequest, token: AccessToken, focus: str) -> dict[str, 
         "held": held_scopes(token),
         "projects": projects,
         "days": page.days,
+        "older": page.older,
         "older_url": f"{here}?before={page.older}#activity" if page.older else "",
         "newest_url": f"{here}#activity" if cursor else "",
         "edit_url": reverse("tokens:edit", kwargs={"public_id": token.public_id}),
         "scopes_url": reverse("tokens:scopes", kwargs={"public_id": token.public_id}),
         "revoke_url": f"{row.revoke_url}?from=detail" if row.revoke_url else "",
-        "recreate_url": _recreate_url(token, projects) if row.ended else "",
+        "recreate_url": _recreate_url(token, projects, user.zone) if row.ended else "",
         "ended_by": _ended_by(token),
         "end_in_utc": _in_utc(token.expires_at, user.zone),
         "time_zone": user.zone.key,
@@ -150,7 +152,19 @@ def _in_utc(at: datetime | None, zone: ZoneInfo) -> str:
     return instant_words(at, UTC)
 
 
-def _recreate_url(token: AccessToken, projects: list[Any]) -> str:
+def _lifetime(token: AccessToken, zone: ZoneInfo) -> str:
+    """Return the planned lifetime in days, as the preset where it was one, or "never"."""
+    if token.expires_at is None:
+        return NEVER
+    longest = settings.TOKENS_MAX_LIFETIME
+    for days in policy.PRESET_DAYS:
+        end = policy.preset_expiry(days, now=token.created_at, zone=zone, longest_allowed=longest)
+        if end == token.expires_at:
+            return str(days)
+    return str(max((token.expires_at - token.created_at).days, 1))
+
+
+def _recreate_url(token: AccessToken, projects: list[Any], zone: ZoneInfo) -> str:
     """Return the create page filled in as this token was, or nothing where that would widen it.
 
     A token limited to projects that are all gone may touch none; leaving the limit out of the link
@@ -163,6 +177,5 @@ def _recreate_url(token: AccessToken, projects: list[Any]) -> str:
         wish.append(("description", token.description))
     wish += [("scopes", name) for name in token.scope_names if name in catalogue.BY_NAME]
     wish += [("projects", project.slug) for project in projects]
-    days = (token.expires_at - token.created_at).days if token.expires_at else 0
-    wish.append(("expires_in", str(max(days, 1)) if token.expires_at else "never"))
+    wish.append(("expires_in", _lifetime(token, zone)))
     return f"{reverse('tokens:create')}?{urlencode(wish)}"

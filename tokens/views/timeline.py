@@ -131,6 +131,10 @@ def _redigested(event: TokenEvent, data: dict[str, Any], viewer_id: int) -> Word
     return Words("Stored anew", "under the newest key of this installation", "info")
 
 
+def _stored(event: TokenEvent, data: dict[str, Any], viewer_id: int) -> Words:
+    return Words("Confirmed as stored", icon="check")
+
+
 def _revoked(event: TokenEvent, data: dict[str, Any], viewer_id: int) -> Words:
     by_you = data.get("kind") == RevokeKind.OWNER and event.actor_id == viewer_id
     who = "by you" if by_you else _label(RevokeKind, data.get("kind"))
@@ -144,6 +148,7 @@ _WORDS: dict[str, Callable[[TokenEvent, dict[str, Any], int], Words]] = {
     audit.Kind.FIRST_USED: _first_used,
     audit.Kind.REDIGESTED: _redigested,
     audit.Kind.REVOKED: _revoked,
+    "token.stored": _stored,
 }
 
 
