@@ -576,3 +576,29 @@ def test_a_tokens_events_tell_its_whole_life(issued: Issued, new_pepper: None, a
         audit.Kind.REDIGESTED,
         audit.Kind.REVOKED,
     ]
+
+
+def test_a_revocation_counts_for_a_clock_that_was_read_before_it(clock: Clock, alice: User) -> None:
+    token = issue(alice, "cli-macbook").token
+    earlier = clock.now
+    clock.tick(seconds=1)
+    lifecycle.revoke(token=token, origin=origin(alice))
+    before = origin(alice, at=earlier)
+    assert not lifecycle.rename(token=token, name="laptop", description="", origin=before)
+    assert not lifecycle.narrow(token=token, scopes=["account.read"], origin=before)
+    token.refresh_from_db()
+    assert (token.name, token.name_key) == ("cli-macbook", None)
+    assert token.scope_names == ("projects.read", "account.read")
+
+
+def test_renaming_remembers_what_was_changed_and_not_the_words(alice: User) -> None:
+    token = issue(alice, "cli-macbook").token
+    lifecycle.rename(token=token, name="laptop", description="", origin=origin(alice))
+    lifecycle.rename(token=token, name="laptop", description="Desk", origin=origin(alice))
+    lifecycle.rename(token=token, name="mac", description="", origin=origin(alice))
+    events = TokenEvent.objects.filter(kind="token.renamed").order_by("pk")
+    assert [event.data for event in events] == [
+        {"changed": ["name"]},
+        {"changed": ["description"]},
+        {"changed": ["name", "description"]},
+    ]

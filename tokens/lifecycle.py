@@ -153,12 +153,16 @@ def rename(*, token: AccessToken, name: str, description: str, origin: Origin) -
         if holder.name_key is not None:
             _claim_name(token.owner_id, cleaned, origin.at, but_for=token.pk)
         key = None if holder.name_key is None else policy.name_key(cleaned)
+        what = ["name"] * (holder.name != cleaned) + ["description"] * (holder.description != about)
         changed = _update(
-            Q(pk=token.pk) & not_ended_q(origin.at), name=cleaned, name_key=key, description=about
+            _unrevoked(pk=token.pk) & not_ended_q(origin.at),
+            name=cleaned,
+            name_key=key,
+            description=about,
         )
         if changed:
             holder.name = cleaned
-            _remember(audit.Kind.RENAMED, holder, origin)
+            _remember(audit.Kind.RENAMED, holder, origin, changed=what)
     return changed
 
 
@@ -178,7 +182,7 @@ def narrow(*, token: AccessToken, scopes: Iterable[str], origin: Origin) -> bool
             )
         # The scopes read above are part of the condition: a narrowing that came in between wins.
         changed = wanted != held and _update(
-            Q(pk=token.pk, scopes=held) & not_ended_q(origin.at), scopes=wanted
+            _unrevoked(pk=token.pk, scopes=held) & not_ended_q(origin.at), scopes=wanted
         )
         if changed:
             _remember(audit.Kind.NARROWED, token, origin, before=held, after=wanted)
@@ -314,6 +318,11 @@ def _limit_to_projects(token: AccessToken, projects: Sequence[Project] | None) -
     TokenProject.objects.bulk_create(
         [TokenProject(token=token, project=project) for project in dict.fromkeys(projects)]
     )
+
+
+def _unrevoked(**facts: Any) -> Q:
+    # A revocation counts at once, also for a caller whose clock was read a moment before it.
+    return Q(revoked_at__isnull=True, **facts)
 
 
 def _update(condition: Q, **values: Any) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -20,6 +20,7 @@ from tokens.models import AccessToken
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
+from tokens.views.detail import detail_url, own_token
 from tokens.views.rows import row_of
 
 REVOKING = Purpose(
@@ -33,10 +34,7 @@ REVOKING = Purpose(
 @fresh_proof_required(REVOKING)
 def revoke_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Ask, then end the token. Repeating the answer changes nothing and says the same."""
-    token = get_object_or_404(
-        AccessToken.objects.owned_by(request.user).select_related("owner", "activity"),
-        public_id=public_id,
-    )
+    token = own_token(request, public_id)
     if request.method != "POST":
         return _question(request, token, RevokeForm())
     form = RevokeForm(request.POST)
@@ -60,7 +58,8 @@ def _question(
         "already_ended": f"{row.name} has ended already. Nothing is left to revoke."
         if row.ended
         else "",
-        "url": request.path,
+        "url": f"{request.path}?from=detail" if _from_detail(request) else request.path,
+        "back_url": _back_url(request, token),
     }
     name = "_revoke_form" if getattr(request, "htmx", False) else "revoke"
     response = render(request, f"tokens/{name}.html", context, status=status)
@@ -74,20 +73,31 @@ def _sentence(token: AccessToken) -> str:
     if activity is None:
         return "It has never been used. This cannot be undone."
     used = relative(activity.last_used_at, timezone.now())
-    return f"Last used {used}. Its next request gets 401. This cannot be undone."
+    place = f" from {activity.address}" if activity.address else ""
+    client = f" ({activity.client})" if activity.client and activity.client != "other" else ""
+    return f"Last used {used}{place}{client}. Its next request gets 401. This cannot be undone."
 
 
 def _done(request: HttpRequest, token: AccessToken) -> HttpResponse:
-    """Go back to the list: by a redirect, or by closing the dialog that stands over it."""
+    """Go back: by a redirect, or by closing the dialog that stands over the list."""
     here, sentence = reverse("tokens:list"), f"{token.name} revoked"
     if not _in_dialog(request, here):
         messages.success(request, sentence)
-        return HttpResponseRedirect(here, status=303)
+        return HttpResponseRedirect(_back_url(request, token), status=303)
     response = HttpResponse(status=204)
     trigger_client_event(response, "toast", {"value": sentence})
     for event in ("dialog-close", "tokens-changed"):
         trigger_client_event(response, event)
     return response
+
+
+def _from_detail(request: HttpRequest) -> bool:
+    # A word and not an address, so that nobody can be sent anywhere else with it.
+    return request.GET.get("from") == "detail"
+
+
+def _back_url(request: HttpRequest, token: AccessToken) -> str:
+    return detail_url(token) if _from_detail(request) else reverse("tokens:list")
 
 
 def _in_dialog(request: HttpRequest, list_path: str) -> bool:

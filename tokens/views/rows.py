@@ -125,7 +125,7 @@ def _shown(token: AccessToken, status: Status, now: datetime) -> ShownStatus:
     elif end is None:
         text = "No expiration"
     else:
-        text = f"{_left(end, now)}, {_day(end)}"
+        text = f"{time_left(end, now)}, {_day(end)}"
     return ShownStatus(status.key, status.label, status.family, text, end)
 
 
@@ -159,7 +159,7 @@ def _by_whom(token: AccessToken) -> str:
     return "By your administrator"
 
 
-def _left(end: datetime, now: datetime) -> str:
+def time_left(end: datetime, now: datetime) -> str:
     """Return the time to the end in the largest unit that is still honest, rounded down."""
     seconds = int((end - now).total_seconds())
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):

@@ -1,0 +1,181 @@
+"""One token: its facts, what it may do, what happened to it, and what can be done about it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from tokens import policy, scopes as catalogue
+from tokens.forms import NEVER
+from tokens.models import AccessToken, RevokeKind
+from tokens.models.liveness import ended_at
+from tokens.models.status import Status
+from tokens.templatetags.console_ui import instant_words
+from tokens.views import timeline
+from tokens.views.rows import Row, row_of, time_left
+
+# The controls that bring the page back by htmx, and where the keyboard goes on afterwards.
+_FOCUS_AFTER = {
+    "cancel-edit": "edit",
+    "cancel-scopes": "scopes",
+    "events": "activity",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A word under the day arc: what it is, an instant or words, and the instant's accuracy."""
+
+    label: str
+    at: datetime | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldScope:
+    """One scope as the access table shows it."""
+
+    name: str
+    meaning: str
+    level: str
+
+
+@require_safe
+def token_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Show one token of the signed-in person; anybody else's does not exist."""
+    htmx: Any = getattr(request, "htmx", False)
+    focus = _FOCUS_AFTER.get((htmx.trigger or "").partition("--")[0], "") if htmx else ""
+    return show_detail(request, own_token(request, public_id), focus=focus)
+
+
+def own_token(request: HttpRequest, public_id: uuid.UUID) -> AccessToken:
+    """Return the person's token with all that its pages show, or answer that there is nothing."""
+    mine = AccessToken.objects.owned_by(request.user).select_related("owner", "activity")
+    return get_object_or_404(mine, public_id=public_id)
+
+
+def detail_url(token: AccessToken) -> str:
+    """Return the address of the token's page."""
+    return reverse("tokens:detail", kwargs={"public_id": token.public_id})
+
+
+def stands_on_detail(request: HttpRequest, token: AccessToken) -> bool:
+    """Say whether htmx asks from the token's own page, where a part of it can be replaced."""
+    htmx: Any = getattr(request, "htmx", False)
+    return bool(htmx) and urlsplit(htmx.current_url or "").path == detail_url(token)
+
+
+def show_detail(request: HttpRequest, token: AccessToken, *, focus: str = "") -> HttpResponse:
+    """Answer with the token's page, or with its content alone for htmx."""
+    name = "_detail" if getattr(request, "htmx", False) else "detail"
+    return render(request, f"tokens/{name}.html", _context(request, token, focus))
+
+
+def _context(request: HttpRequest, token: AccessToken, focus: str) -> dict[str, Any]:
+    now = timezone.now()
+    user: Any = request.user
+    row = row_of(token, now)
+    projects = list(token.projects.order_by("name_key")) if token.projects_limited else []
+    cursor = request.GET.get("before", "")
+    page = timeline.read(token.public_id, viewer_id=user.pk, cursor=cursor, now=now)
+    here = detail_url(token)
+    return {
+        "token": token,
+        "row": row,
+        "focus": focus,
+        "marks": _marks(token, row, now),
+        "activity": getattr(token, "activity", None),
+        "held": held_scopes(token),
+        "projects": projects,
+        "days": page.days,
+        "older": page.older,
+        "older_url": f"{here}?before={page.older}#activity" if page.older else "",
+        "newest_url": f"{here}#activity" if cursor else "",
+        "edit_url": reverse("tokens:edit", kwargs={"public_id": token.public_id}),
+        "scopes_url": reverse("tokens:scopes", kwargs={"public_id": token.public_id}),
+        "revoke_url": f"{row.revoke_url}?from=detail" if row.revoke_url else "",
+        "recreate_url": _recreate_url(token, projects, user.zone) if row.ended else "",
+        "ended_by": _ended_by(token),
+        "end_in_utc": _in_utc(token.expires_at, user.zone),
+        "time_zone": user.zone.key,
+    }
+
+
+def held_scopes(token: AccessToken) -> list[HeldScope]:
+    """Return the token's scopes with what they allow; one that is no longer offered is shown too."""
+    return [_held(name) for name in token.scope_names]
+
+
+def _held(name: str) -> HeldScope:
+    scope = catalogue.BY_NAME.get(name)
+    if scope is None:
+        return HeldScope(name, "Not offered any more", "")
+    if scope.writes:
+        return HeldScope(name, scope.meaning, "Write")
+    return HeldScope(name, scope.meaning, "Read" if name.endswith(".read") else "Run")
+
+
+def _marks(token: AccessToken, row: Row, now: datetime) -> list[Mark]:
+    """Return the words under the arc: where it rises, where it stands, where it sets."""
+    marks = [Mark("Created", token.created_at)]
+    end = ended_at(token.liveness())
+    if row.status.key == Status.EXPIRED.key:
+        return [*marks, Mark("Expired", end)]
+    if row.ended:
+        planned = Mark("Would have expired", token.expires_at, "Never")
+        return [*marks, Mark(row.status.label, end), planned]
+    marks.append(Mark("Today", None if end else now, time_left(end, now) if end else ""))
+    return [*marks, Mark("Expires", end, "Never")]
+
+
+def _ended_by(token: AccessToken) -> str:
+    if token.revoke_kind == RevokeKind.OWNER and token.revoked_by_id == token.owner_id:
+        return "by you"
+    return str(token.get_revoke_kind_display())
+
+
+def _in_utc(at: datetime | None, zone: ZoneInfo) -> str:
+    """Return the instant in UTC, to stand beside the person's own time where the two differ."""
+    if at is None or not at.astimezone(zone).utcoffset():
+        return ""
+    return instant_words(at, UTC)
+
+
+def _lifetime(token: AccessToken, zone: ZoneInfo) -> str:
+    """Return the planned lifetime in days, as the preset where it was one, or "never"."""
+    if token.expires_at is None:
+        return NEVER
+    longest = settings.TOKENS_MAX_LIFETIME
+    for days in policy.PRESET_DAYS:
+        end = policy.preset_expiry(days, now=token.created_at, zone=zone, longest_allowed=longest)
+        if end == token.expires_at:
+            return str(days)
+    return str(max((token.expires_at - token.created_at).days, 1))
+
+
+def _recreate_url(token: AccessToken, projects: list[Any], zone: ZoneInfo) -> str:
+    """Return the create page filled in as this token was, or nothing where that would widen it.
+
+    A token limited to projects that are all gone may touch none; leaving the limit out of the link
+    would offer all of them.
+    """
+    if token.projects_limited and not projects:
+        return ""
+    wish: list[tuple[str, str]] = [("name", token.name)]
+    if token.description:
+        wish.append(("description", token.description))
+    wish += [("scopes", name) for name in token.scope_names if name in catalogue.BY_NAME]
+    wish += [("projects", project.slug) for project in projects]
+    wish.append(("expires_in", _lifetime(token, zone)))
+    return f"{reverse('tokens:create')}?{urlencode(wish)}"
