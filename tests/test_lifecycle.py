@@ -576,3 +576,18 @@ def test_a_tokens_events_tell_its_whole_life(issued: Issued, new_pepper: None, a
         audit.Kind.REDIGESTED,
         audit.Kind.REVOKED,
     ]
+
+
+# --- Stored ---------------------------------------------------------------------------------------
+
+
+def test_storing_is_noted_once_with_one_event(clock: Clock, alice: User) -> None:
+    token = issue(alice).token
+    assert lifecycle.confirm_stored(token=token, origin=origin(alice))
+    first = clock.now
+    clock.tick(minutes=5)
+    assert not lifecycle.confirm_stored(token=token, origin=origin(alice))
+    token.refresh_from_db()
+    assert token.stored_at == first
+    event = TokenEvent.objects.get(kind="token.stored")
+    assert (event.actor_id, event.token_public_id) == (alice.pk, token.public_id)
