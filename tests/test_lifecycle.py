@@ -602,3 +602,18 @@ def test_renaming_remembers_what_was_changed_and_not_the_words(alice: User) -> N
         {"changed": ["description"]},
         {"changed": ["name", "description"]},
     ]
+
+
+# --- Stored ---------------------------------------------------------------------------------------
+
+
+def test_storing_is_noted_once_with_one_event(clock: Clock, alice: User) -> None:
+    token = issue(alice).token
+    assert lifecycle.confirm_stored(token=token, origin=origin(alice))
+    first = clock.now
+    clock.tick(minutes=5)
+    assert not lifecycle.confirm_stored(token=token, origin=origin(alice))
+    token.refresh_from_db()
+    assert token.stored_at == first
+    event = TokenEvent.objects.get(kind="token.stored")
+    assert (event.actor_id, event.token_public_id) == (alice.pk, token.public_id)

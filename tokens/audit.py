@@ -19,6 +19,7 @@ class Kind(StrEnum):
     RENAMED = "token.renamed"
     NARROWED = "token.narrowed"
     FIRST_USED = "token.first_used"
+    STORED = "token.stored"
     REDIGESTED = "token.redigested"
     REVOKED = "token.revoked"
     PROJECT_CREATED = "project.created"

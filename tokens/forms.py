@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
+from django.forms.utils import ErrorDict
+from django.http import QueryDict
 
-from tokens import policy, projects
+from tokens import policy, projects, scopes as catalogue
+from tokens.models import Project
 from tokens.secret import contains_token, redact
 
 NEVER, CUSTOM = "never", "custom"
 _REASON_TOO_LONG = f"Reasons can be up to {policy.MAX_REASON} characters."
+_DESCRIPTION_TOO_LONG = (
+    "description_too_long",
+    f"Descriptions can be up to {policy.MAX_DESCRIPTION} characters.",
+)
 CONFIRMED = "yes"
+ALL_PROJECTS, CHOSEN_PROJECTS = "all", "chosen"
 _LOCAL = re.compile(r"\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?\s*\Z", re.ASCII)
 
 
@@ -96,38 +104,116 @@ class RefusableForm(forms.Form):
         raise LookupError("The form has no error.")
 
 
-class ScopesField(forms.MultipleChoiceField):
-    """Any list of texts; which of them are scopes is the policy's to say."""
+class Levels(forms.Widget):
+    """One choice a resource, such as ``level-projects=read``; what is missing means none."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, str]:
+        """Return the level that was sent for each resource."""
+        return {
+            resource.key: data.get(f"level-{resource.key}", catalogue.NO_LEVEL)
+            for resource in catalogue.RESOURCES
+        }
+
+
+class LevelsField(forms.Field):
+    """The access matrix: levels as they are sent, scopes as they are stored."""
+
+    widget = Levels
+
+    def to_python(self, value: Any) -> list[str]:
+        """Return the scopes that the levels grant together."""
+        chosen: list[str] = []
+        for resource in catalogue.RESOURCES:
+            offered = {level.key: level.scopes for level in catalogue.levels(resource.key)}
+            if value[resource.key] not in offered:
+                raise forms.ValidationError(
+                    f"Choose one of the levels that {resource.title} offers.", code="unknown_level"
+                )
+            chosen += offered[value[resource.key]]
+        return chosen
+
+
+class IdsField(forms.MultipleChoiceField):
+    """Any list of texts; the form says which of them are somebody's own."""
 
     def validate(self, value: Any) -> None:
-        """Leave the judgement to the policy, whose sentences say what to do."""
+        """Leave the judgement to the form."""
 
 
 class TokenForm(RefusableForm):
-    """A new token: name, scopes, expiration. Valid means that ``expires_at`` is known too."""
+    """A new token. Valid means that ``expires_at`` is known, and ``projects`` (None for all) too."""
 
     name = Text(required=False, strip=False, too_long=policy.NAME_TOO_LONG)
-    scopes = ScopesField(required=False)
+    description = Text(required=False, strip=False, too_long=_DESCRIPTION_TOO_LONG)
+    scopes = LevelsField(required=False)
+    projects_choice = forms.CharField(required=False)
+    projects = IdsField(required=False)
     expires = forms.CharField(required=False)
     expires_custom = forms.CharField(required=False)
     request_id = forms.CharField(required=False)
 
     def __init__(
-        self, *args: Any, rules: policy.Rules, zone: ZoneInfo, now: datetime, **kwargs: Any
+        self,
+        *args: Any,
+        rules: policy.Rules,
+        zone: ZoneInfo,
+        now: datetime,
+        own_projects: Sequence[Project] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.rules, self.zone, self.now = rules, zone, now
+        self.own_projects = own_projects
+
+    @property
+    def filled(self) -> QueryDict:
+        """What the form holds, as it was sent or as it was filled in."""
+        data: Any = self.data
+        assert isinstance(data, QueryDict)  # noqa: S101 - every page makes the form from one
+        return data
+
+    def forgive(self) -> None:
+        """Show no errors: nobody asked for the token yet, the form was only filled in."""
+        self._errors = ErrorDict()
 
     def clean_name(self) -> str:
         """Return the name as it will be stored."""
         name = str(self.cleaned_data["name"])
         return str(self.try_policy(lambda: policy.check_name(name)) or "")
 
+    def clean_description(self) -> str:
+        """Return the description as it will be stored."""
+        text = str(self.cleaned_data["description"]).strip()
+        self.try_policy(
+            lambda: policy.check_text(text, field="description", what="The description")
+        )
+        if len(text) > policy.MAX_DESCRIPTION and not self.has_error("description"):
+            raise forms.ValidationError(
+                f"Descriptions can be up to {policy.MAX_DESCRIPTION} characters.",
+                code="description_too_long",
+            )
+        return text
+
     def clean_scopes(self) -> list[str]:
         """Return the chosen scopes in catalogue order."""
         chosen = self.cleaned_data["scopes"]
         stored = self.try_policy(lambda: policy.check_scopes(chosen, self.rules))
         return stored.split() if stored else []
+
+    def clean_projects(self) -> list[Project] | None:
+        """Return the chosen projects, or None for all of them."""
+        choice = self.cleaned_data.get("projects_choice") or ALL_PROJECTS
+        if choice == ALL_PROJECTS:
+            return None
+        own = {str(project.public_id): project for project in self.own_projects}
+        chosen = self.cleaned_data["projects"]
+        if choice != CHOSEN_PROJECTS or not set(chosen) <= set(own):
+            raise forms.ValidationError("Choose projects of your own.", code="unknown_project")
+        if not chosen:
+            raise forms.ValidationError(
+                "Choose at least one project, or all of them.", code="projects_required"
+            )
+        return [own[each] for each in dict.fromkeys(chosen)]
 
     def clean_request_id(self) -> uuid.UUID | None:
         """Return the id that makes a repeated submission harmless."""
@@ -241,8 +327,8 @@ class RevokeManyForm(RevokeForm):
 class DetailsForm(RefusableForm):
     """A token's name and description, as they are changed later."""
 
-    name = Text(required=False, strip=False)
-    description = Text(required=False, strip=False)
+    name = Text(required=False, strip=False, too_long=policy.NAME_TOO_LONG)
+    description = Text(required=False, strip=False, too_long=_DESCRIPTION_TOO_LONG)
 
     def clean_name(self) -> str:
         """Return the name as it will be stored."""

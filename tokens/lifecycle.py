@@ -202,6 +202,15 @@ def note_first_use(*, token_id: int, origin: Origin) -> bool:
     return noted
 
 
+def confirm_stored(*, token: AccessToken, origin: Origin) -> bool:
+    """Write down that the person has stored the value. Return whether it was this call."""
+    with transaction.atomic():
+        noted = _update(Q(pk=token.pk, stored_at__isnull=True), stored_at=origin.at)
+        if noted:
+            _remember(audit.Kind.STORED, token, origin)
+    return noted
+
+
 def redigest(*, token_id: int, value: str, origin: Origin) -> bool:
     """Store the digest of a token under the pepper that signs now. Return whether it changed."""
     pepper_id, digest = secret.digest(value)

@@ -67,7 +67,7 @@ def fresh_proof_required(
             if fault:
                 return _ask(request, purpose, fault)
             if request.POST.get(STEP_FIELD) == "GET":
-                return HttpResponseRedirect(request.get_full_path(), status=303)
+                return HttpResponseRedirect(_here(request), status=303)
             return view(request, **captured)
 
         guarded.fresh_proof = True  # type: ignore[attr-defined]
@@ -90,6 +90,14 @@ def _judge(request: HttpRequest) -> str:
     return ""
 
 
+def _here(request: HttpRequest) -> str:
+    """Return the address with its query, without any token that a link may hold."""
+    query = request.GET.copy()
+    for name, values in list(query.lists()):
+        query.setlist(name, [redact(value) for value in values])
+    return f"{request.path}?{query.urlencode()}" if query else request.path
+
+
 def _since(request: HttpRequest) -> str:
     proved = last_proof(request)
     return f"You signed in {relative(proved, timezone.now())}." if proved else ""
@@ -106,7 +114,7 @@ def _ask(request: HttpRequest, purpose: Purpose, fault: str = "") -> HttpRespons
         for value in values
     ]
     context = {
-        "action_url": request.get_full_path(),
+        "action_url": _here(request),
         "kept": [] if opening else kept,
         "proof_for": "GET" if opening else "POST",
         "next_text": purpose.describe(request),

@@ -26,6 +26,14 @@ class Resource(NamedTuple):
     hint: str
 
 
+class Level(NamedTuple):
+    """How much power over one resource: its key in a form, its words, and the scopes it grants."""
+
+    key: str
+    title: str
+    scopes: frozenset[str]
+
+
 class Preset(NamedTuple):
     """A named bundle of scopes to start from."""
 
@@ -54,6 +62,7 @@ SCOPES = (
     Scope("account.read", "Read account information", "account", writes=False),
 )
 
+NO_LEVEL = "none"
 BY_NAME = {scope.name: scope for scope in SCOPES}
 _ORDER = {scope.name: position for position, scope in enumerate(SCOPES)}
 
@@ -108,3 +117,24 @@ def bundle_title(names: Iterable[str]) -> str:
         title = next(resource.title for resource in RESOURCES if resource.key in resources)
         return f"{title} only"
     return "Custom"
+
+
+def levels(resource: str) -> list[Level]:
+    """Return the levels that exist for a resource, the least first; "none" is always the first."""
+    mine = [scope for scope in SCOPES if scope.resource == resource]
+    reads = frozenset(scope.name for scope in mine if not scope.writes)
+    writes = frozenset(scope.name for scope in mine if scope.writes)
+    found = [Level(NO_LEVEL, "None", frozenset())]
+    found.append(
+        Level("run", "Run", reads) if resource == "inference" else Level("read", "Read", reads)
+    )
+    if writes:
+        found += [Level("readwrite", "Read and write", reads | writes)]
+        found += [Level("write", "Write only", writes)]
+    return found
+
+
+def level_of(resource: str, names: Iterable[str]) -> str:
+    """Return the key of the level that a set of scopes makes for a resource."""
+    held = {name for name in names if name in BY_NAME and BY_NAME[name].resource == resource}
+    return next((level.key for level in levels(resource) if level.scopes == held), NO_LEVEL)

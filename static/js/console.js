@@ -86,14 +86,107 @@
         announce(note.textContent);
       }
     });
+    // Made here from what is shown: the value is never sent back, and the address is gone at once.
+    const download = $("[data-plate-download]", plate);
+    download?.addEventListener("click", () => {
+      const address = URL.createObjectURL(new Blob([`SKYTELLS_TOKEN=${words.join("")}\n`], { type: "text/plain" }));
+      const link = Object.assign(document.createElement("a"), { href: address, download: "skytells.env" });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(address), 1000);
+      announce("Saved as skytells.env");
+    });
+    if (download) download.hidden = false;
     plate.addEventListener("wipe", () => {
       words.fill("");
       code.textContent = "";
       copy.hidden = toggle.hidden = true;
+      if (download) download.hidden = true;
       note.textContent = "Cleared when you left this page. It cannot be shown again.";
     });
     copy.hidden = toggle.hidden = false;
     show(false);
+  }
+
+  // ---- Create and shown once ----
+
+  // Suggested names: chips with a script, the field's own list without.
+  function prepareSuggestions(box) {
+    const input = document.getElementById(box.dataset.suggest);
+    input.removeAttribute("list");
+    box.hidden = false;
+    box.addEventListener("click", (event) => {
+      const chip = event.target.closest("button");
+      if (!chip) return;
+      input.value = chip.textContent;
+      input.focus();
+    });
+  }
+
+  // A level chosen by hand is no preset any more, even where it looks like one.
+  function prepareLevels(matrix) {
+    matrix.addEventListener("change", () => {
+      for (const preset of $$("[data-preset]")) preset.setAttribute("aria-pressed", "false");
+    });
+  }
+
+  function prepareCode(button) {
+    const lines = $("pre", button.parentElement).textContent;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const word = $("[data-word]", button);
+      try {
+        await navigator.clipboard.writeText(lines);
+        word.textContent = "Copied";
+        button.classList.add("is-on");
+        announce("Copied");
+        setTimeout(() => {
+          word.textContent = "Copy";
+          button.classList.remove("is-on");
+        }, 2000);
+      } catch {
+        getSelection().selectAllChildren($("pre", button.parentElement));
+        announce("This browser did not copy it. The commands are selected.");
+      }
+    });
+  }
+
+  // The one showing of a value: over the list where the page has a dialog, and not left by accident.
+  function prepareShown(panel) {
+    const ask = $("[data-leave]", panel);
+    const check = $("[name=stored]", panel);
+    let going = false;
+    const asked = (open) => {
+      ask.hidden = !open;
+      $(open ? "[data-leave-stay]" : "#panel-title", panel).focus();
+    };
+    const stop = (event) => {
+      if (!panel.isConnected || going) return;
+      event.preventDefault();
+      asked(true);
+    };
+    const beforeLeaving = (event) => { if (panel.isConnected && !going) event.preventDefault(); };
+    const escape = (event) => { if (event.key === "Escape") stop(event); };
+    const leave = () => {
+      going = true;
+      removeEventListener("beforeunload", beforeLeaving);
+      removeEventListener("keydown", escape, true);
+    };
+    addEventListener("beforeunload", beforeLeaving);
+    $("form", panel).addEventListener("submit", leave);
+    $("[data-leave-go]", panel).addEventListener("click", leave);
+    $("[data-leave-stay]", panel).addEventListener("click", () => asked(false));
+    check.addEventListener("invalid", stop);
+    check.addEventListener("change", () => { ask.hidden = true; });
+    if (!dialog) return;
+    $("#dialog-body").replaceChildren(panel);
+    dialog.setAttribute("closedby", "none");
+    addEventListener("keydown", escape, true);
+    dialog.addEventListener("cancel", stop);
+    // Where a browser closes it all the same, it opens again: only a confirmed answer leaves.
+    dialog.shown = () => panel.isConnected && !going;
+    dialog.showModal();
+    $("#panel-title", panel).focus();
+    htmx.ajax("GET", panel.dataset.shown, { target: "#main", swap: "innerHTML" });
   }
 
   function prepareReveal(box) {
@@ -120,6 +213,10 @@
     };
     fresh("plate", preparePlate);
     fresh("reveal", prepareReveal);
+    fresh("suggest", prepareSuggestions);
+    fresh("levels", prepareLevels);
+    fresh("copy", prepareCode);
+    fresh("shown", prepareShown);
     fresh("toast", (toast) => startToast(toast, ["error", "warning"].includes(toast.dataset.toast)));
     if (root.dataset.title) document.title = `${root.dataset.title} · Skytells Console`;
   }
@@ -144,6 +241,8 @@
   on("htmx:afterSwap", (event) => { if (event.detail.target.id === "dialog-body") openDialog(); });
   on("dialog-close", () => dialog?.close());
   dialog?.addEventListener("close", () => {
+    if (dialog.shown?.()) { dialog.showModal(); return; }
+    for (const plate of $$("[data-plate]", dialog)) plate.dispatchEvent(new Event("wipe"));
     $("#dialog-body").replaceChildren();
     (document.getElementById(openerId) || $("[data-focus-home]"))?.focus();
   });
@@ -175,7 +274,7 @@
     for (const plate of $$("[data-plate]")) plate.dispatchEvent(new Event("wipe"));
   });
   on("htmx:beforeCleanupElement", (event) => {
-    if (event.target.matches("[data-plate]")) event.target.dispatchEvent(new Event("wipe"));
+    if (event.target.matches?.("[data-plate]")) event.target.dispatchEvent(new Event("wipe"));
   });
 
   // Messages: from the server (HX-Trigger: {"toast": "cli-macbook revoked"}), and when it does not answer as hoped.

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from skytells_console.models import User
 from tests.cast import PASSWORD
 from tests.journeys.watch import Watch
+from tests.views.pages import levels
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 TOKEN = re.compile(r"sk_pat_[0-9a-f]{64}")
@@ -38,8 +39,13 @@ def sign_in(page: Page, address: str, user: User) -> None:
 
 def fill_in(page: Page, name: str, *scopes: str) -> None:
     page.get_by_label("Name", exact=True).fill(name)
-    for scope in scopes:
-        page.locator(f"input[name=scopes][value='{scope}']").check()
+    for field, level in levels(*scopes).items():
+        page.locator(f"input[name={field}][value={level}]").check()
+
+
+def done(page: Page) -> None:
+    page.get_by_label("I have stored this token").check()
+    page.get_by_role("button", name="Done").click()
 
 
 def test_alice_creates_uses_and_revokes_a_token(page: Page, live_server, alice: User) -> None:
@@ -57,7 +63,7 @@ def test_alice_creates_uses_and_revokes_a_token(page: Page, live_server, alice: 
     status, facts = call(f"{live_server.url}/api/v1/token", token)
     assert (status, facts["name"]) == (200, "cli-macbook")
 
-    page.get_by_role("link", name="Done").click()
+    done(page)
     row = page.get_by_role("row").filter(has_text="cli-macbook")
     expect(row).to_contain_text("just now")
     expect(row).to_contain_text("Active")
@@ -92,7 +98,7 @@ def test_the_main_job_works_with_scripting_off(browser, live_server, alice: User
     assert TOKEN.fullmatch(token)
     assert call(f"{live_server.url}/api/v1/user", token)[0] == 200
 
-    page.get_by_role("link", name="Done").click()
+    done(page)
     page.get_by_text("More actions").click()
     page.get_by_role("link", name="Revoke").click()
     page.get_by_role("button", name="Revoke token").click()

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.test import Client
 
+from tokens import scopes
+
 TOKEN = re.compile(r"sk_pat_[0-9a-f]{64}")
 CREATE = "/settings/tokens/new"
 LIST = "/settings/tokens"
@@ -25,11 +27,20 @@ def tokens_in(answer: Any) -> list[str]:
     return TOKEN.findall(text_of(answer))
 
 
+def levels(*names: str) -> dict[str, str]:
+    """Return the form's levels that make these scopes."""
+    return {
+        f"level-{resource.key}": scopes.level_of(resource.key, names)
+        for resource in scopes.RESOURCES
+    }
+
+
 def wish(**changes: Any) -> dict[str, Any]:
-    """Return what a person sends with the create form."""
+    """Return what a person sends with the create form; ``scopes`` become the levels that make them."""
     sent = {
         "name": "cli-macbook",
-        "scopes": ["projects.read", "account.read"],
+        "description": "",
+        **levels(*changes.pop("scopes", ["projects.read", "account.read"])),
         "expires": "30",
         "expires_custom": "",
         "request_id": str(uuid.uuid4()),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,15 +9,20 @@ import pytest
 from django.test import Client
 
 from skytells_console.models import User
-from tests.cast import Clock, issue
+from tests.cast import Clock, issue, origin
 from tests.views.pages import CREATE, HTMX, LIST, create, text_of, tokens_in, wish
-from tokens.models import AccessToken, TokenEvent
+from tokens import projects
+from tokens.models import AccessToken, Project, TokenEvent
+from tokens.scopes import PRESETS, Preset, level_of
 from tokens.secret import mint
+
+DRAFT = f"{CREATE}/draft"
 
 
 def test_the_form_offers_every_scope_and_thirty_days(as_alice: Client) -> None:
     page = as_alice.get(CREATE).content.decode()
-    assert page.count('name="scopes"') == 8
+    assert len(re.findall(r'type="radio" id="id_level_\w+" name="level-', page)) == 13
+    assert page.count("<span>Read and write</span>") == 3
     assert 'value="30" checked' in page.replace("  ", " ")
     assert 'name="request_id"' in page
 
@@ -163,7 +169,7 @@ def test_a_name_that_cannot_be_used_is_refused(
     assert answer.status_code == 422
     assert sentence in text_of(answer)
     assert answer.context["form"]["name"].value() == name
-    assert 'value="account.read" checked' in answer.content.decode()
+    assert 'name="level-account" value="read" checked' in answer.content.decode()
     assert AccessToken.objects.count() == TokenEvent.objects.count() == 0
 
 
@@ -180,41 +186,214 @@ def test_a_name_that_looks_odd_but_can_be_read_is_kept_as_it_is(
 
 
 @pytest.mark.parametrize("length", [71, 40, 15])
-@pytest.mark.parametrize("field", ["name", "expires_custom", "expires", "request_id"])
+@pytest.mark.parametrize(
+    "field",
+    ["name", "description", "expires_custom", "expires", "request_id", "level-keys", "projects"],
+)
 def test_a_pasted_token_is_refused_and_not_shown_again(
     as_alice: Client, field: str, length: int
 ) -> None:
     pasted = mint().reveal()[:length]
-    sent = {"expires": "custom"} if field == "expires_custom" else {}
-    answer = create(as_alice, **(sent | {field: f"my {pasted}"}))
+    sent = {"expires_custom": {"expires": "custom"}, "projects": {"projects_choice": "chosen"}}
+    answer = create(as_alice, **(sent.get(field, {}) | {field: f"my {pasted}"}))
     assert answer.status_code == 422
     assert pasted not in answer.content.decode()
     assert AccessToken.objects.count() == 0
 
 
 @pytest.mark.parametrize(
-    ("scopes", "sentence"),
+    ("level", "sentence"),
     [
-        ([], "Choose at least one scope."),
-        ([""], "There is no such scope."),
-        (["admin"], "There is no such scope."),
-        (["projects.read", "PROJECTS.WRITE"], "There is no such scope."),
-        (["projects.read account.read"], "There is no such scope."),
+        ("none", "Choose at least one scope."),
+        ("", "Choose one of the levels that Account offers."),
+        ("readwrite", "Choose one of the levels that Account offers."),
+        ("admin", "Choose one of the levels that Account offers."),
+        ("READ", "Choose one of the levels that Account offers."),
+        ("a" * 10_000, "Choose one of the levels that Account offers."),
     ],
 )
-def test_scopes_that_do_not_exist_are_refused(
-    as_alice: Client, scopes: list[str], sentence: str
+def test_a_level_that_is_not_offered_is_refused(
+    as_alice: Client, level: str, sentence: str
 ) -> None:
-    answer = create(as_alice, scopes=scopes)
+    answer = as_alice.post(CREATE, wish(scopes=[]) | {"level-account": level})
     assert answer.status_code == 422
     assert sentence in text_of(answer)
     assert 'value="cli-macbook"' in answer.content.decode()
     assert AccessToken.objects.count() == 0
 
 
-def test_a_scope_sent_twice_counts_once(as_alice: Client) -> None:
-    create(as_alice, scopes=["account.read", "account.read", "projects.read"])
-    assert AccessToken.objects.get().scopes == "projects.read account.read"
+@pytest.mark.parametrize(
+    ("level", "scopes"),
+    [
+        ("read", "projects.read"),
+        ("readwrite", "projects.read projects.write"),
+        ("write", "projects.write"),
+    ],
+)
+def test_a_level_grants_exactly_its_scopes(as_alice: Client, level: str, scopes: str) -> None:
+    assert as_alice.post(CREATE, wish(scopes=[]) | {"level-projects": level}).status_code == 200
+    assert AccessToken.objects.get().scopes == scopes
+
+
+DESCRIPTIONS = [
+    ("d" * 201, "Descriptions can be up to 200 characters."),
+    ("d" * 10_000, "Descriptions can be up to 200 characters."),
+    ("abc\u202edef", "cannot be seen (U+202E)"),
+    ("two\nlines", "cannot be seen (U+000A)"),
+]
+
+
+@pytest.mark.parametrize(("typed", "sentence"), DESCRIPTIONS, ids=range(len(DESCRIPTIONS)))
+def test_a_description_that_cannot_be_used_is_refused(
+    as_alice: Client, typed: str, sentence: str
+) -> None:
+    answer = create(as_alice, description=typed)
+    assert answer.status_code == 422
+    assert sentence in text_of(answer)
+    assert answer.context["form"]["description"].value() == typed
+    assert AccessToken.objects.count() == 0
+
+
+def test_a_description_is_optional_and_kept(as_alice: Client) -> None:
+    create(as_alice, description="d" * 200)
+    create(as_alice, name="other", description="")
+    assert {len(each.description) for each in AccessToken.objects.all()} == {0, 200}
+
+
+# --- Projects -------------------------------------------------------------------------------------
+
+
+def project(owner: User, name: str) -> Project:
+    return projects.create(owner_id=owner.pk, name=name, origin=origin(owner))
+
+
+def test_projects_are_asked_about_only_where_there_are_some(
+    as_alice: Client, alice: User, bob: User
+) -> None:
+    project(bob, "bobs")
+    assert "Only chosen projects" not in text_of(as_alice.get(CREATE))
+    project(alice, "storefront")
+    page = text_of(as_alice.get(CREATE))
+    assert "storefront" in page
+    assert "bobs" not in page
+
+
+def test_a_token_can_be_limited_to_chosen_projects(as_alice: Client, alice: User) -> None:
+    mine, _ = project(alice, "storefront"), project(alice, "blog")
+    answer = create(as_alice, projects_choice="chosen", projects=[str(mine.public_id)] * 2)
+    assert answer.status_code == 200
+    token = AccessToken.objects.get()
+    assert token.projects_limited
+    assert list(token.projects.all()) == [mine]
+
+
+def test_all_projects_is_what_a_token_gets_unless_limited(as_alice: Client, alice: User) -> None:
+    mine = project(alice, "storefront")
+    create(as_alice, projects_choice="all", projects=[str(mine.public_id)])
+    assert not AccessToken.objects.get().projects_limited
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ({"projects_choice": "chosen"}, "Choose at least one project, or all of them."),
+        (
+            {"projects_choice": "chosen", "projects": ["bobs"]},
+            "Choose projects of your own.",
+        ),
+        (
+            {"projects_choice": "chosen", "projects": ["nonsense"]},
+            "Choose projects of your own.",
+        ),
+        ({"projects_choice": "some"}, "Choose projects of your own."),
+    ],
+)
+def test_projects_that_cannot_be_chosen_are_refused(
+    as_alice: Client, alice: User, bob: User, sent: dict[str, Any], sentence: str
+) -> None:
+    project(alice, "storefront")
+    theirs = str(project(bob, "bobs").public_id)
+    sent = {
+        **sent,
+        "projects": [theirs if each == "bobs" else each for each in sent.get("projects", [])],
+    }
+    answer = create(as_alice, **sent)
+    assert answer.status_code == 422
+    assert sentence in text_of(answer)
+    assert 'value="cli-macbook"' in answer.content.decode()
+    assert AccessToken.objects.count() == 0
+
+
+# --- Presets and the summary, which make nothing ----------------------------------------------------
+
+
+def draft(client: Client, headers: dict[str, str] | None = None, **sent: Any) -> Any:
+    return client.post(DRAFT, wish(**sent), headers=headers)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.key)
+def test_a_preset_fills_in_the_matrix_and_keeps_the_rest(as_alice: Client, preset: Preset) -> None:
+    answer = draft(as_alice, name="ci", description="mine", preset=preset.key, expires="7")
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    for resource, level in answer.context["form"]["scopes"].value().items():
+        assert level == level_of(resource, preset.scopes)
+    assert page.count('aria-pressed="true"') == 1
+    assert 'value="ci"' in page
+    assert 'value="mine"' in page
+    assert 'value="7" checked' in page
+    assert AccessToken.objects.count() == TokenEvent.objects.count() == 0
+
+
+def test_a_draft_is_not_judged_and_an_unknown_preset_changes_nothing(as_alice: Client) -> None:
+    answer = draft(as_alice, name="", scopes=["keys.read"], expires="soon", preset="admin")
+    assert answer.status_code == 200
+    assert "to fix" not in text_of(answer)
+    assert answer.context["form"]["scopes"].value()["keys"] == "read"
+
+
+def test_a_draft_does_not_show_a_pasted_token_again(as_alice: Client) -> None:
+    pasted = mint().reveal()
+    assert pasted[7:19] not in draft(as_alice, name=pasted).content.decode()
+
+
+def test_the_summary_alone_comes_back_to_htmx(as_alice: Client) -> None:
+    headers = HTMX | {"HX-Target": "create-summary"}
+    answer = draft(as_alice, headers, scopes=["deployments.write", "keys.write"], expires="never")
+    page = answer.content.decode()
+    assert page.strip().startswith('<div id="create-summary"')
+    said = text_of(answer)
+    assert (
+        "Whoever holds it can make API keys that keep working after you revoke this token." in said
+    )
+    assert "They can also deploy to any project you can deploy to." in said
+    assert "Not for skytells login --token." in said
+    assert "It works until someone remembers to revoke it." in said
+
+
+def test_the_summary_says_both_zones_and_a_wrong_date(clock: Clock, as_alice: Client) -> None:
+    said = text_of(draft(as_alice, expires="7"))
+    assert "1 Dec 2026, 10:00 CET" in said
+    assert "09:00 UTC" in said
+    said = text_of(draft(as_alice, expires="custom", expires_custom="2031-01-01T10:00"))
+    assert "No valid date" in said
+
+
+def test_the_draft_has_no_page_of_its_own(as_alice: Client) -> None:
+    assert as_alice.get(DRAFT).headers["Location"] == CREATE
+
+
+def test_a_draft_needs_a_sign_in(client: Client, db: None) -> None:
+    assert client.post(DRAFT, wish()).headers["Location"].startswith("/account/sign-in")
+
+
+def test_the_form_asks_the_same_queries_with_many_projects(
+    as_alice: Client, alice: User, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(12):
+        project(alice, f"project {number}")
+    with django_assert_max_num_queries(5):
+        as_alice.get(CREATE)
 
 
 TIMES = [
@@ -287,7 +466,7 @@ def test_a_body_of_ten_megabytes_is_refused(as_alice: Client) -> None:
 
 
 def test_a_body_that_is_not_utf_8_is_refused_or_read_but_never_breaks(as_alice: Client) -> None:
-    body = b"name=%FF%FE&scopes=account.read&expires=30&request_id=" + str(uuid.uuid4()).encode()
+    body = b"name=%FF%FE&level-account=read&expires=30&request_id=" + str(uuid.uuid4()).encode()
     answer = as_alice.post(CREATE, body, content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 422
     assert AccessToken.objects.count() == 0

@@ -6,17 +6,23 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from tokens import lifecycle, policy, scopes as catalogue
-from tokens.forms import CUSTOM, NEVER, TokenForm
+from tokens import lifecycle, policy
+from tokens.forms import TokenForm
+from tokens.models import Project
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.secret import redact
+from tokens.views.choices import choices_of, preset_levels
+from tokens.views.prefill import Prefill, empty_form_data, fill_from
+from tokens.views.snippets import snippets_for
+from tokens.views.summary import summary_of
 
 
 def _next_step(request: HttpRequest) -> str:
@@ -37,17 +43,14 @@ def create_token(request: HttpRequest) -> HttpResponse:
     only, and a repeat of the request is recognised by its ``request_id`` and mints nothing.
     """
     if request.method != "POST":
-        return _form_page(request, _form(request))
+        form = _form(request)
+        return _form_page(request, form, link=fill_from(request.GET, form), asked=False)
     form = _form(request, request.POST)
     if form.is_valid():
         try:
             issued = lifecycle.issue(
                 owner=request.user,
-                wish=lifecycle.Wish(
-                    name=form.cleaned_data["name"],
-                    scopes=form.cleaned_data["scopes"],
-                    expires_at=form.cleaned_data["expires_at"],
-                ),
+                wish=_wish(form),
                 origin=browser_origin(request),
                 request_id=form.cleaned_data["request_id"],
             )
@@ -59,17 +62,47 @@ def create_token(request: HttpRequest) -> HttpResponse:
             context = {
                 "token": issued.token,
                 "plaintext": issued.plaintext,
-                "public_url": settings.PUBLIC_URL,
+                "snippets": snippets_for(issued.token.name, settings.PUBLIC_URL),
             }
             return _answer(request, "shown_once", context)
     return _form_page(request, form, status=422)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_variables()
+def draft_token(request: HttpRequest) -> HttpResponse:
+    """Show the form as filled in so far, with a preset or with the summary brought up to date.
+
+    Nothing is made or changed, so nothing is judged and no fresh proof is needed.
+    """
+    if request.method != "POST":
+        return HttpResponseRedirect(reverse("tokens:create"))
+    data = request.POST.copy()
+    for field, level in (preset_levels(data.get("preset", "")) or {}).items():
+        data[field] = level
+    form = _form(request, data)
+    htmx: Any = getattr(request, "htmx", False)
+    if htmx and htmx.target == "create-summary":
+        assert form.errors is not None  # noqa: S101 - reading errors is what validates a form
+        return render(request, "components/create_summary.html", {"summary": summary_of(form)})
+    return _form_page(request, form, asked=False)
+
+
+def _wish(form: TokenForm) -> lifecycle.Wish:
+    wanted = ("name", "description", "scopes", "projects", "expires_at")
+    return lifecycle.Wish(**{key: form.cleaned_data[key] for key in wanted})
+
+
 def _form(request: HttpRequest, data: QueryDict | None = None) -> TokenForm:
     user: Any = request.user
     rules = policy.current_rules()
-    first = {"request_id": uuid.uuid4()}
-    return TokenForm(data=data, initial=first, rules=rules, zone=user.zone, now=timezone.now())
+    return TokenForm(
+        data=empty_form_data(rules) if data is None else data,
+        rules=rules,
+        zone=user.zone,
+        now=timezone.now(),
+        own_projects=list(Project.objects.owned_by(user.pk).order_by("name_key")),
+    )
 
 
 def stale_form(request: HttpRequest) -> HttpResponse:
@@ -79,30 +112,38 @@ def stale_form(request: HttpRequest) -> HttpResponse:
 
 
 def _form_page(
-    request: HttpRequest, form: TokenForm, *, status: int = 200, stale_notice: str = ""
+    request: HttpRequest,
+    form: TokenForm,
+    *,
+    status: int = 200,
+    stale_notice: str = "",
+    link: Prefill | None = None,
+    asked: bool = True,
 ) -> HttpResponse:
+    """Show the form again; ``asked`` says whether the token was asked for, and so its errors shown."""
     errors = sum(len(found) for found in form.errors.values())
-    if form.is_bound:
-        form.show_again()
-        _keep_request_id(form)
-    context = {
+    context: dict[str, Any] = {"summary": summary_of(form)}
+    form.show_again()
+    _keep_request_id(form)
+    context |= choices_of(form)
+    if not asked:
+        form.forgive()
+    context |= {
         "form": form,
-        "errors_title": _count_title(errors),
-        "scope_groups": _scope_groups(form),
-        "expiry_options": _expiry_options(form),
+        "errors_title": _count_title(errors) if asked else "",
         "time_zone": form.zone.key,
         "stale_notice": stale_notice,
+        "link": link,
     }
     return _answer(request, "create", context, fragment="_create_form", status=status)
 
 
 def _keep_request_id(form: TokenForm) -> None:
     """Keep a form's id through its corrections, so that it still mints once; mend a broken one."""
-    data: Any = form.data
     try:
-        uuid.UUID(data.get("request_id", ""))
+        uuid.UUID(form.filled.get("request_id", ""))
     except ValueError:
-        data["request_id"] = str(uuid.uuid4())
+        form.filled["request_id"] = str(uuid.uuid4())
 
 
 def _answer(
@@ -121,52 +162,3 @@ def _count_title(number: int) -> str:
     if not number:
         return ""
     return "1 thing to fix" if number == 1 else f"{number} things to fix"
-
-
-def _scope_groups(form: TokenForm) -> list[dict[str, Any]]:
-    data: Any = form.data
-    chosen = set(data.getlist("scopes")) if form.is_bound else set()
-    return [
-        {
-            "title": resource.title,
-            "hint": resource.hint,
-            "options": [
-                {
-                    "value": scope.name,
-                    "label": scope.name,
-                    "meaning": scope.meaning,
-                    "checked": scope.name in chosen,
-                    "id": f"id_scope_{scope.name.replace('.', '_')}",
-                }
-                for scope in catalogue.SCOPES
-                if scope.resource == resource.key and scope.name in form.rules.allowed_scopes
-            ],
-        }
-        for resource in catalogue.RESOURCES
-    ]
-
-
-def _expiry_options(form: TokenForm) -> list[dict[str, Any]]:
-    chosen = form.data.get("expires") if form.is_bound else str(form.rules.default_days)
-    longest = form.rules.max_lifetime
-    options = []
-    for days in policy.PRESET_DAYS:
-        end = policy.preset_expiry(days, now=form.now, zone=form.zone, longest_allowed=longest)
-        options.append({"value": str(days), "title": f"{days} days", "note": "", "instant": end})
-    limit = timezone.localtime(form.now + longest, form.zone)
-    options.append(
-        {
-            "value": CUSTOM,
-            "title": "Custom date",
-            "note": f"Up to {limit:%-d %b %Y}",
-            "instant": None,
-        }
-    )
-    if form.rules.no_expiration_allowed:
-        options.append(
-            {"value": NEVER, "title": "No expiration", "note": "Not recommended", "instant": None}
-        )
-    return [
-        {**option, "checked": option["value"] == chosen, "id": f"id_expires_{option['value']}"}
-        for option in options
-    ]

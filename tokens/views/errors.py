@@ -26,7 +26,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     stranger's page must not be able to fill in a form here.
     """
     user: Any = request.user
-    if user.is_authenticated and _same_origin(request) and request.path == reverse("tokens:create"):
+    creating = request.path in {reverse("tokens:create"), reverse("tokens:draft")}
+    if user.is_authenticated and _same_origin(request) and creating:
         return stale_form(request)
     context = {"reload_url": request.path if _is_page(request.path) else None}
     return render(request, "403_csrf.html", context, status=403)
