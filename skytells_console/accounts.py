@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -10,7 +12,7 @@ from allauth.core import context
 from django import forms
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
@@ -79,6 +81,19 @@ class ResetPasswordForm(AllauthResetPasswordForm):
                 code="rate_limited",
             )
         return cleaned
+
+
+def forgotten_by_the_browser(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let an answer to POST tell the browser to drop what it keeps of this site."""
+
+    @functools.wraps(view)
+    def forgetting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        if request.method == "POST":
+            response.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return response
+
+    return forgetting
 
 
 def reset_url(uid: str, key: str) -> str:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# Some proxies write a port behind the address, and brackets around one that has colons itself.
+_WITH_PORT = re.compile(
+    r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<plain>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII
+)
 
 
 def client_address(meta: Mapping[str, Any], trusted_proxies: int) -> str | None:
@@ -19,10 +25,15 @@ def client_address(meta: Mapping[str, Any], trusted_proxies: int) -> str | None:
     if trusted_proxies and forwarded.strip():
         chain = [part.strip() for part in forwarded.split(",")]
         if len(chain) >= trusted_proxies:
-            candidate = chain[-trusted_proxies]
+            candidate = _without_port(chain[-trusted_proxies])
     try:
         address = ipaddress.ip_address(candidate.partition("%")[0])
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
+
+
+def _without_port(entry: str) -> str:
+    found = _WITH_PORT.fullmatch(entry)
+    return (found["bracketed"] or found["plain"]) if found else entry

@@ -28,6 +28,15 @@ class RedactFilter(logging.Filter):
         return True
 
 
+class WithoutTraceback(logging.Filter):
+    """Drops the traceback of what a stranger can cause at will and the sentence tells in full."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always let the record pass."""
+        record.exc_info = record.exc_text = None
+        return True
+
+
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()

@@ -34,12 +34,11 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request with its id in ``X-Request-ID``."""
         identifier = os.urandom(8).hex()
-        mark = request_id.set(identifier)
+        # It stays until the thread's next request, because Django logs an answer of 500 and more
+        # after the last middleware has returned.
+        request_id.set(identifier)
         request.META["console.request_id"] = identifier
-        try:
-            response = self.get_response(request)
-        finally:
-            request_id.reset(mark)
+        response = self.get_response(request)
         response.headers["X-Request-ID"] = identifier
         return response
 

@@ -202,6 +202,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = TLS
+# Who asks whether the process is alive comes from within and speaks plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = TLS
 SECURE_HSTS_PRELOAD = TLS
@@ -229,7 +231,10 @@ API_MAX_BODY_BYTES = 64 * 1024
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "skytells_console.logging.RedactFilter"}},
+    "filters": {
+        "redact": {"()": "skytells_console.logging.RedactFilter"},
+        "without_traceback": {"()": "skytells_console.logging.WithoutTraceback"},
+    },
     "formatters": {
         "line": {
             "()": "skytells_console.logging.UtcFormatter",
@@ -249,6 +254,10 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        **{
+            f"django.security.{each}": {"filters": ["without_traceback"]}
+            for each in ("RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent")
+        },
     },
 }
 

@@ -6,12 +6,13 @@ from allauth.account import views as account
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from skytells_console.accounts import forgotten_by_the_browser
 from tokens.views.wellbeing import healthz, readyz
 
 # Only what is used of allauth is routed: a page that is not linked is a page nobody looks after.
 account_patterns = [
     path("sign-in", account.login, name="account_login"),
-    path("sign-out", account.logout, name="account_logout"),
+    path("sign-out", forgotten_by_the_browser(account.logout), name="account_logout"),
     path("sign-up", account.signup, name="account_signup"),
     path("inactive", account.account_inactive, name="account_inactive"),
     path("password/reset", account.password_reset, name="account_reset_password"),

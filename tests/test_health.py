@@ -5,11 +5,38 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.test.utils import CaptureQueriesContext
 
 from tokens import health
 
 
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin as a process that has never asked about its migrations."""
+    monkeypatch.setattr(health, "_applied", set())
+
+
 def test_a_migrated_console_is_well(db: None) -> None:
+    assert health.faults() == []
+
+
+def test_applied_migrations_are_read_once_and_the_database_is_asked_every_time(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert health.faults() == []
+    monkeypatch.setattr(health, "MigrationExecutor", None)
+    assert health.faults() == []
+    with CaptureQueriesContext(connection) as queries:
+        health.faults()
+    assert queries.captured_queries[0]["sql"] == "SELECT 1"
+
+
+def test_migrations_that_wait_are_asked_about_again(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(MigrationExecutor, "migration_plan", lambda *_call: ["0002"])
+        assert health.faults() != []
     assert health.faults() == []
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.test import Client
+from pytest_django import Settings
 
+from skytells_console.logging import request_id
 from skytells_console.models import User
 from tests.cast import PASSWORD, sign_in
 from tests.views.pages import CREATE, LIST, text_of
@@ -70,6 +72,41 @@ def test_a_broken_page_says_so_without_details(
     assert answer.status_code == 500
     assert "Something broke on our side" in text_of(answer)
     assert "details for the log only" not in answer.content.decode()
+
+
+def test_an_answer_of_503_is_logged_with_its_request_id(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("tokens.health.faults", lambda: ["It is not well."])
+    monkeypatch.setattr(
+        "django.core.handlers.base.log_response",
+        lambda *_args, **_kwargs: seen.append(request_id.get()),
+    )
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert seen == [answer.headers["X-Request-ID"]]
+
+
+@pytest.mark.parametrize(
+    "body", [b"x=" + b"1" * 262_143, b"&".join([b"x=1"] * 201)], ids=["too large", "too many"]
+)
+def test_a_form_beyond_the_bounds_is_logged_in_one_line(
+    db: None, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    sent = Client().post("/account/sign-in", body, content_type="application/x-www-form-urlencoded")
+    assert sent.status_code in {400, 413}
+    lines = [each for each in caplog.records if each.name.startswith("django.security.")]
+    assert lines
+    assert all(each.exc_info is None for each in lines)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/", 301)])
+def test_health_is_told_over_plain_http_too(
+    client: Client, db: None, settings: Settings, path: str, status: int
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert client.get(path).status_code == status
 
 
 def test_a_host_that_is_not_ours_is_refused(client: Client, db: None) -> None:
@@ -136,8 +173,10 @@ def test_a_fresh_sign_in_leads_to_the_tokens(alice: User) -> None:
     assert answer.headers["Location"] == LIST
 
 
-def test_signing_out_ends_the_session(as_alice: Client) -> None:
-    as_alice.post("/account/sign-out")
+def test_signing_out_ends_the_session_and_empties_the_browser(as_alice: Client) -> None:
+    assert "Clear-Site-Data" not in as_alice.get("/account/sign-out").headers
+    answer = as_alice.post("/account/sign-out")
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert as_alice.get(LIST).status_code == 302
 
 

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import string
+from collections.abc import Callable
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -244,6 +245,10 @@ EIGHT = secret.PREFIX + "0a1b2c3d"
         EIGHT.replace("s", "\u017f"),
         EIGHT.replace("k", "\u212a"),
         EIGHT.replace("a", "\U0001d41a"),
+        EIGHT.replace("_0", "_\u034f0"),
+        EIGHT.replace("_0", "_\u200b\u00ad0"),
+        EIGHT.replace("_0", "_\ufe0f\U000e01000"),
+        "\u180b".join(EIGHT),
     ],
 )
 def test_a_token_is_recognised_from_eight_digits_on_in_any_dress(text: str) -> None:
@@ -273,6 +278,25 @@ def test_a_token_is_found_in_a_long_text_without_putting_the_text_in_order(
     marks = "\u0301\u0327" * 60_000
     assert secret.contains_token(marks + EIGHT + marks)
     assert not secret.contains_token(marks)
+
+
+@pytest.mark.parametrize("around", ["{}", "key={}!", "00{}ff", "ab{}", "é{}"])
+@pytest.mark.parametrize("dress", [str, str.upper, "\u034f".join])
+def test_the_digits_alone_are_recognised_by_their_checksum(
+    around: str, dress: Callable[[str], str]
+) -> None:
+    digits = secret.mint().reveal()[7:]
+    assert secret.contains_token(around.format(dress(digits)))
+    wrong = digits[:-1] + ("0" if digits[-1] != "0" else "1")
+    assert not secret.contains_token(around.format(dress(wrong)))
+
+
+def test_the_digits_alone_are_redacted_and_other_digests_are_not() -> None:
+    digits = secret.mint().reveal()[7:]
+    assert secret.redact(f"got {digits} and {digits.upper()}.") == (
+        "got sk_pat_[redacted] and sk_pat_[redacted]."
+    )
+    assert secret.redact("0a1b2c3d" * 8) == "0a1b2c3d" * 8
 
 
 @given(random_parts, st.text(max_size=20), st.text(max_size=20))

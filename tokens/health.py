@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+# Reading all migrations costs far more than asking the database for a sign of life. Once they are
+# applied they stay so for as long as this process runs its version of the code.
+_applied: set[str] = set()
 APPEND_ONLY_TABLES = ("tokens_tokenevent", "tokens_auditseal")
 
 
@@ -13,14 +16,23 @@ def faults() -> list[str]:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        executor = MigrationExecutor(connection)
         found = []
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if _migrations_wait():
             found.append("Migrations wait to be applied: run manage.py migrate.")
         found += [f"{table} can be changed: its triggers are missing." for table in _unguarded()]
     except DatabaseError:
         return ["The database does not answer."]
     return found
+
+
+def _migrations_wait() -> bool:
+    if connection.alias in _applied:
+        return False
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return True
+    _applied.add(connection.alias)
+    return False
 
 
 def _unguarded() -> list[str]:

@@ -29,6 +29,16 @@ _SHAPE = re.compile(r"sk_pat_[0-9a-f]{64}\Z", re.ASCII)
 _FRAGMENT = re.compile(r"sk_pat_[0-9a-f]{8,}", re.IGNORECASE)
 _PEPPER_ID = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
 MIN_PEPPER_BYTES = 32
+_BARE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
+_RUN = re.compile(r"(?=([0-9a-f]{64}))", re.IGNORECASE)
+# Unicode counts these as letters, marks or signs, and nobody can see them: fillers, joiners, vowels
+# and selectors of scripts that no longer need them, the empty Braille pattern, a note without a head.
+INVISIBLE = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U0001d159"
+    + "".join(map(chr, [*range(0x180B, 0x1810), *range(0xE0100, 0xE01F0)]))
+)
+# These choose how the character before them is drawn, which an emoji needs.
+VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 # Unicode puts a run of combining marks in order in quadratic time and lets no other thread run
 # meanwhile, so no text that is longer than this is ever normalised.
 MAX_NORMALISED = 1000
@@ -150,16 +160,35 @@ def masked(head4: str, last4: str) -> str:
 def contains_token(text: str) -> bool:
     """Say whether ``text`` holds a token or enough of one to be dangerous.
 
-    Look-alikes are found in texts of up to ``MAX_NORMALISED`` characters; every door refuses longer
-    ones for their length.
+    So are 64 digits without the prefix when their checksum fits, which none have by chance.
+    Look-alikes, characters that nobody can see between the others, and bare digits are found in
+    texts of up to ``MAX_NORMALISED`` characters; every door refuses longer ones for their length.
     """
     if _FRAGMENT.search(text):
         return True
     if len(text) > MAX_NORMALISED:
         return False
-    return bool(_FRAGMENT.search(unicodedata.normalize("NFKC", text)))
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", _seen(text))
+    return bool(_FRAGMENT.search(plain)) or any(
+        is_well_formed(PREFIX + run.lower()) for run in _RUN.findall(plain)
+    )
+
+
+def _seen(text: str) -> str:
+    return "".join(
+        character
+        for character in text
+        if character not in INVISIBLE
+        and character not in VARIATION_SELECTORS
+        and unicodedata.category(character) != "Cf"
+    )
 
 
 def redact(text: str) -> str:
     """Return ``text`` with everything shaped like a token cut down to its prefix."""
-    return _FRAGMENT.sub(f"{PREFIX}[redacted]", text)
+    return _BARE.sub(_cut_bare, _FRAGMENT.sub(f"{PREFIX}[redacted]", text))
+
+
+def _cut_bare(digits: re.Match[str]) -> str:
+    known = is_well_formed(PREFIX + digits[0].lower())
+    return f"{PREFIX}[redacted]" if known else digits[0]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tokens import scopes as catalogue
 from tokens.policy.refusal import Refused
 from tokens.policy.rules import Rules
-from tokens.secret import MAX_NORMALISED, contains_token
+from tokens.secret import INVISIBLE, MAX_NORMALISED, VARIATION_SELECTORS, contains_token
 
 MAX_NAME = 64
 MAX_NAME_KEY = 255
@@ -17,8 +17,8 @@ MAX_REASON = 200
 # Nothing that is longer is looked at closely: judging Unicode takes more than linear time.
 MAX_TEXT = MAX_NORMALISED
 NAME_TOO_LONG = ("name_too_long", f"Names can be up to {MAX_NAME} characters.")
-# Letters to Unicode, and nothing at all to a reader: Hangul fillers and the empty Braille pattern.
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# Marks stacked higher than any language does cover the lines above and below.
+MAX_MARKS = 4
 # What Python writes where bytes were no UTF-8.
 _UNREADABLE = "\ufffd"
 
@@ -44,12 +44,28 @@ def check_text(text: str, *, field: str, what: str) -> None:
             field, "unreadable", f"{what} holds a character that could not be read. Type it again."
         )
     for character in text:
-        if not character.isprintable() or character in _BLANK:
+        if not character.isprintable() or character in INVISIBLE:
             raise Refused(
                 field,
                 "unprintable",
                 f"{what} holds a character that cannot be seen (U+{ord(character):04X}). "
                 "Type it again without it.",
+            )
+
+
+def _check_looks(name: str, what: str) -> None:
+    """Raise ``Refused`` for a name without anything to see, or with marks stacked on each other."""
+    kinds = [unicodedata.category(character) for character in name]
+    if all(kind[0] in "MZ" for kind in kinds):
+        raise Refused("name", "unprintable", f"{what} needs a character that can be seen.")
+    stacked = 0
+    for kind in kinds:
+        stacked = stacked + 1 if kind in {"Mn", "Me"} else 0
+        if stacked > MAX_MARKS:
+            raise Refused(
+                "name",
+                "too_many_marks",
+                f"{what} has more than {MAX_MARKS} marks on one letter. Type it again with fewer.",
             )
 
 
@@ -65,12 +81,14 @@ def check_name(name: str, *, what: str = "The name") -> str:
     check_text(cleaned, field="name", what=what)
     if len(cleaned) > MAX_NAME or len(name_key(cleaned)) > MAX_NAME_KEY:
         raise Refused("name", *NAME_TOO_LONG)
+    _check_looks(cleaned, what)
     return cleaned
 
 
 def name_key(name: str) -> str:
-    """Return the form under which two names are the same name: NFKC, without case."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    """Return the form under which two names are the same name: NFKC, without case or selectors."""
+    plain = "".join(character for character in name if character not in VARIATION_SELECTORS)
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
 
 
 def check_scopes(names: Iterable[str], rules: Rules) -> str:
