@@ -158,6 +158,7 @@
     const asked = (open) => {
       ask.hidden = !open;
       $(open ? "[data-leave-stay]" : "#panel-title", panel).focus();
+      if (open) ask.scrollIntoView({ block: "nearest" });
     };
     const stop = (event) => {
       if (!panel.isConnected || going) return;

@@ -13,7 +13,8 @@ from skytells_console.models import User
 from tests.cast import issue, origin
 from tests.journeys.test_main_job import fill_in, sign_in
 from tests.journeys.watch import Watch
-from tokens import lifecycle
+from tokens import lifecycle, projects
+from tokens.models import AccessToken
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 RULES = {
@@ -79,3 +80,41 @@ def test_every_page_is_accessible(page: Page, live_server: Any, alice: User) -> 
     assert watch.faults == []
     page.goto(address("/nowhere"))
     judge(page, "not found")
+
+
+# --- Create and shown once ------------------------------------------------------------------------
+
+
+def test_every_state_of_making_a_token_is_accessible(
+    page: Page, live_server: Any, alice: User
+) -> None:
+    watch = Watch(page)
+    for name in ("Storefront", "Blog"):
+        projects.create(owner_id=alice.pk, name=name, origin=origin(alice))
+    sign_in(page, live_server.url, alice)
+    query = "?name=ci&scopes=projects.read,keys.write,nothing&projects=blog&expires_in=45"
+    page.goto(f"{live_server.url}/settings/tokens/new{query}")
+    judge(page, "create from a link")
+    page.get_by_role("button", name="CI deploy").click()
+    page.get_by_role("button", name="CI deploy", pressed=True).wait_for()
+    page.get_by_label("No expiration").check()
+    page.locator("#id_level_projects_none").check()
+    page.get_by_text("Not for").wait_for()
+    judge(page, "create, risky")
+    page.get_by_role("button", name="Create token").click()
+    page.get_by_text("Copy your token now").wait_for()
+    page.locator("#_token_list").wait_for(state="attached")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keep open").wait_for()
+    judge(page, "leaving early")
+    page.get_by_role("button", name="Keep open").click()
+    page.get_by_label("I have stored this token").check()
+    judge(page, "stored")
+    assert watch.faults == []
+    token = AccessToken.objects.get()
+    page.get_by_role("link", name="Close anyway", include_hidden=True).evaluate(
+        "link => link.click()"
+    )
+    page.get_by_role("heading", name="Access tokens").wait_for()
+    page.goto(f"{live_server.url}/settings/tokens/{token.public_id}/stored")
+    judge(page, "is it stored?")
