@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
+from allauth.core import context
 from django import forms
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 
 from skytells_console.client_address import client_address
-from tokens import ratelimit
+from tokens import notices, ratelimit
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -39,6 +44,7 @@ class AccountAdapter(DefaultAccountAdapter):
         simultaneous tries pass together.
         """
         if not ratelimit.sign_in(_who(credentials), _where(request), now=timezone.now()):
+            _note_limit(request, ratelimit.SIGN_IN_FROM_ONE_PLACE)
             raise self.validation_error("too_many_login_attempts")
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
@@ -47,6 +53,12 @@ class AccountAdapter(DefaultAccountAdapter):
         if user is not None:
             ratelimit.sign_in_succeeded(_who(credentials), _where(request), now=timezone.now())
         return user
+
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        """Change the password and owe the mail about it, together or not at all."""
+        with transaction.atomic():
+            super().set_password(user, password)
+            notices.password_changed(user.pk, at=timezone.now(), address=_where(context.request))
 
 
 class ResetPasswordForm(AllauthResetPasswordForm):
@@ -57,11 +69,50 @@ class ResetPasswordForm(AllauthResetPasswordForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         email = str(cleaned.get("email") or "").lower()
         if email and not ratelimit.password_reset_mail(email, now=timezone.now()):
+            _note_limit(context.request, ratelimit.RESET_MAIL)
             raise forms.ValidationError(
                 "A reset link was sent a few times already. Look in your mail, or wait an hour.",
                 code="rate_limited",
             )
         return cleaned
+
+
+def says_when_to_retry(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer 429 and when to try again, where a form of the view said that a limit was reached.
+
+    The page stays the form with its sentence and what was typed, which helps more than a bare refusal.
+    """
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        seconds = getattr(request, "retry_after", 0)
+        if seconds:
+            response.status_code = 429
+            response.headers["Retry-After"] = str(seconds)
+        return response
+
+    return answer
+
+
+def limited_by_place(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Refuse the whole request once one place has asked too often, for whichever accounts."""
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        now = timezone.now()
+        if request.method != "POST" or ratelimit.password_reset_asked(_where(request), now=now):
+            return view(request, *args, **kwargs)
+        seconds = ratelimit.seconds_left(ratelimit.RESET_FROM_ONE_PLACE, now=now)
+        response = render(request, "429.html", {"minutes": -(-seconds // 60)}, status=429)
+        response.headers["Retry-After"] = str(seconds)
+        return response
+
+    return answer
+
+
+def _note_limit(request: HttpRequest, limit: ratelimit.Limit) -> None:
+    request.retry_after = ratelimit.seconds_left(limit, now=timezone.now())  # type: ignore[attr-defined]
 
 
 def _who(credentials: dict[str, Any]) -> str:

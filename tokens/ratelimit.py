@@ -35,6 +35,7 @@ SIGN_IN_ANYWHERE = Limit("sign-in-anywhere", 30, 300)
 SIGN_IN_BY_ADDRESS = Limit("sign-in-address", 50, 300)
 PROOF = Limit("proof", 5, 300)
 RESET_MAIL = Limit("reset-mail", 3, 3600)
+RESET_FROM_ONE_PLACE = Limit("reset-place", 20, 3600)
 
 
 def sign_in(email: str, address: str, *, now: datetime) -> bool:
@@ -67,6 +68,16 @@ def proof_succeeded(user_id: int, *, now: datetime) -> None:
 def password_reset_mail(email: str, *, now: datetime) -> bool:
     """Count one reset mail; three an hour for an address."""
     return hit(RESET_MAIL, email, now=now)
+
+
+def password_reset_asked(address: str, *, now: datetime) -> bool:
+    """Count one question for a reset mail, for whichever account; twenty an hour from one place."""
+    return hit(RESET_FROM_ONE_PLACE, address, now=now)
+
+
+def seconds_left(limit: Limit, *, now: datetime) -> int:
+    """Return how long it is until ``limit`` begins to count anew; what Retry-After says."""
+    return limit.seconds - int(now.timestamp()) % limit.seconds
 
 
 def _sign_in_limits(email: str, address: str) -> list[tuple[Limit, str]]:
