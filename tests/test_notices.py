@@ -52,13 +52,13 @@ def test_the_sender_is_told_after_the_commit_and_not_before(
 def test_what_is_rolled_back_owes_nothing(
     alice: User, nobody_sends: list[str], django_capture_on_commit_callbacks: Any
 ) -> None:
-    with (
-        django_capture_on_commit_callbacks(execute=True),
-        pytest.raises(LookupError),
-        transaction.atomic(),
-    ):
-        issue(alice)
-        raise LookupError
+    def issue_in_vain() -> None:
+        with transaction.atomic():
+            issue(alice)
+            raise LookupError
+
+    with django_capture_on_commit_callbacks(execute=True), pytest.raises(LookupError):
+        issue_in_vain()
     assert (Notice.objects.count(), nobody_sends) == (0, [])
 
 
