@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import smtplib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -20,6 +22,12 @@ from django.utils import timezone
 from skytells_console.client_address import client_address
 from tokens import notices, ratelimit
 
+logger = logging.getLogger(__name__)
+
+
+class MailFailed(Exception):  # noqa: N818 - told to the person, not a fault of the program
+    """The mail that a page promised could not be sent."""
+
 
 class AccountAdapter(DefaultAccountAdapter):
     """Closes sign-up and counts tries to sign in across all workers."""
@@ -36,6 +44,15 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
         """Say nothing by toast that the page which follows says anyway."""
+
+    def send_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Send a mail that somebody waits for; raise ``MailFailed`` when the server does not take it."""
+        try:
+            super().send_mail(*args, **kwargs)
+        except (OSError, smtplib.SMTPException) as error:
+            # What a server answers may hold an address, so only the kind of the fault is written down.
+            logger.warning("A mail could not be sent (%s).", type(error).__name__)
+            raise MailFailed from None
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count this try, and refuse it when one try too many was counted.
@@ -91,6 +108,19 @@ def says_when_to_retry(view: Callable[..., HttpResponse]) -> Callable[..., HttpR
             response.status_code = 429
             response.headers["Retry-After"] = str(seconds)
         return response
+
+    return answer
+
+
+def says_when_mail_fails(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Say that no mail went out, instead of a promise or of a page about a broken console."""
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except MailFailed:
+            return render(request, "account/mail_failed.html", status=503)
 
     return answer
 

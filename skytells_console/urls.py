@@ -6,7 +6,7 @@ from allauth.account import views as account
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from skytells_console.accounts import limited_by_place, says_when_to_retry
+from skytells_console.accounts import limited_by_place, says_when_mail_fails, says_when_to_retry
 from skytells_console.password import change_password
 from skytells_console.profile import profile
 from skytells_console.theme import choose_theme
@@ -20,7 +20,7 @@ account_patterns = [
     path("inactive", account.account_inactive, name="account_inactive"),
     path(
         "password/reset",
-        limited_by_place(says_when_to_retry(account.password_reset)),
+        limited_by_place(says_when_mail_fails(says_when_to_retry(account.password_reset))),
         name="account_reset_password",
     ),
     path("password/reset/sent", account.password_reset_done, name="account_reset_password_done"),

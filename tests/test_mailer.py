@@ -135,7 +135,7 @@ def test_a_new_password_is_told_and_offers_to_revoke_everything(clock: Clock, al
     assert message.subject == "Your password was changed"
     for words in (
         "It was changed on 23 November 2026, 12:00 UTC.",
-        "from 203.0.113.7",
+        "From 203.0.113.7",
         "http://127.0.0.1:8000/settings/tokens/revoke-all",
         "http://127.0.0.1:8000/account/password/reset",
     ):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.core.mail import EmailMessage
 from django.test import Client
 from django.urls import path
 
@@ -133,3 +134,22 @@ def test_one_proof_too_many_is_429_and_keeps_what_was_typed(
     answer = client.post("/settings/tokens/new", sent, headers=headers)
     assert is_refused(answer, 300)
     assert 'name="name" value="cli-macbook"' in answer.content.decode()
+
+
+@pytest.mark.parametrize("email", ["alice@example.com", "nobody@example.com"])
+def test_a_reset_that_no_mail_server_takes_says_so(
+    client: Client,
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    email: str,
+) -> None:
+    def away(message: EmailMessage, fail_silently: bool = False) -> int:
+        raise ConnectionRefusedError(f"nobody to take {message.to}")
+
+    monkeypatch.setattr(EmailMessage, "send", away)
+    answer = client.post(RESET, {"email": email})
+    assert answer.status_code == 503
+    assert "The mail server does not take mails right now. Nothing was changed." in text_of(answer)
+    assert "A mail could not be sent (ConnectionRefusedError)." in caplog.text
+    assert email not in caplog.text

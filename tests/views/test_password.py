@@ -54,7 +54,7 @@ def test_a_mail_tells_of_it_after_the_commit(
         assert mail.outbox == []
     (message,) = mail.outbox
     assert (message.to, message.subject) == (["alice@example.com"], "Your password was changed")
-    assert "from 127.0.0.1" in message.body
+    assert "From 127.0.0.1" in message.body
     assert NEW not in message.message().as_string()
 
 

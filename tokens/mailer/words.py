@@ -107,7 +107,7 @@ def _revoked(notice: Notice, token: AccessToken, at: str) -> Mail:
         facts=(
             Fact("Token", token.masked, mono=True),
             *([Fact("Reason", token.reason)] if token.reason else []),
-            *([Fact("Asked", place)] if place else []),
+            *([Fact("Asked", place[0].upper() + place[1:])] if place else []),
         ),
         question="Does something still need it? Create another token and put it in its place.",
         ways_out=(Link("Create a token", _page("tokens:create")),),
@@ -124,7 +124,7 @@ def _password_changed(notice: Notice, at: str) -> Mail:
         button=Link("Revoke all tokens", _page("tokens:revoke_all")),
         facts=(
             Fact("Account", _address(notice)),
-            *([Fact("Changed", place)] if place else []),
+            *([Fact("Changed", place[0].upper() + place[1:])] if place else []),
         ),
         question="Was it not you? Choose a new password, then revoke all tokens.",
         ways_out=(Link("Choose a new password", _page("account_reset_password")),),
