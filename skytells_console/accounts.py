@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import smtplib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,12 +14,20 @@ from allauth.core import context
 from django import forms
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
 from skytells_console.client_address import client_address
-from tokens import ratelimit
+from tokens import notices, ratelimit
+
+logger = logging.getLogger(__name__)
+
+
+class MailFailed(Exception):  # noqa: N818 - told to the person, not a fault of the program
+    """The mail that a page promised could not be sent."""
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -43,6 +53,15 @@ class AccountAdapter(DefaultAccountAdapter):
     def add_message(self, *args: Any, **kwargs: Any) -> None:
         """Say nothing by toast that the page which follows says anyway."""
 
+    def send_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Send a mail that somebody waits for; raise ``MailFailed`` when the server does not take it."""
+        try:
+            super().send_mail(*args, **kwargs)
+        except (OSError, smtplib.SMTPException) as error:
+            # What a server answers may hold an address, so only the kind of the fault is written down.
+            logger.warning("A mail could not be sent (%s).", type(error).__name__)
+            raise MailFailed from None
+
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count this try, and refuse it when one try too many was counted.
 
@@ -50,6 +69,7 @@ class AccountAdapter(DefaultAccountAdapter):
         simultaneous tries pass together.
         """
         if not ratelimit.sign_in(_who(credentials), _where(request), now=timezone.now()):
+            _note_limit(request, ratelimit.SIGN_IN_FROM_ONE_PLACE)
             raise self.validation_error("too_many_login_attempts")
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
@@ -59,23 +79,25 @@ class AccountAdapter(DefaultAccountAdapter):
             ratelimit.sign_in_succeeded(_who(credentials), _where(request), now=timezone.now())
         return user
 
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        """Change the password and owe the mail about it, together or not at all."""
+        with transaction.atomic():
+            super().set_password(user, password)
+            notices.password_changed(user.pk, at=timezone.now(), address=_where(context.request))
+
 
 class ResetPasswordForm(AllauthResetPasswordForm):
     """Asks for the address to mail a reset link to, a few times an hour."""
 
     def clean(self) -> dict[str, Any]:
-        """Refuse further mails from one place, and to one address, once their limit is reached.
+        """Refuse further mails to one address once its limit is reached.
 
-        Both are counted alike for known and unknown addresses, so that nothing can be learned.
+        Known and unknown addresses are counted alike, so that nothing can be learned.
         """
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         email = str(cleaned.get("email") or "").lower()
-        if email and not ratelimit.password_reset_from(_where(context.request), now=timezone.now()):
-            raise forms.ValidationError(
-                "Too many reset links were asked for from your network. Wait an hour.",
-                code="rate_limited",
-            )
         if email and not ratelimit.password_reset_mail(email, now=timezone.now()):
+            _note_limit(context.request, ratelimit.RESET_MAIL)
             raise forms.ValidationError(
                 "A reset link was sent a few times already. Look in your mail, or wait an hour.",
                 code="rate_limited",
@@ -100,6 +122,57 @@ def reset_url(uid: str, key: str) -> str:
     """Return the address at which the holder of ``key`` chooses a new password."""
     path = reverse("account_reset_password_from_key", kwargs={"uidb36": uid, "key": key})
     return f"{settings.PUBLIC_URL}{path}"
+
+
+def says_when_to_retry(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer 429 and when to try again, where a form of the view said that a limit was reached.
+
+    The page stays the form with its sentence and what was typed, which helps more than a bare refusal.
+    """
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        seconds = getattr(request, "retry_after", 0)
+        if seconds:
+            response.status_code = 429
+            response.headers["Retry-After"] = str(seconds)
+        return response
+
+    return answer
+
+
+def says_when_mail_fails(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Say that no mail went out, instead of a promise or of a page about a broken console."""
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except MailFailed:
+            return render(request, "account/mail_failed.html", status=503)
+
+    return answer
+
+
+def limited_by_place(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Refuse the whole request once one place has asked too often, for whichever accounts."""
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        now = timezone.now()
+        if request.method != "POST" or ratelimit.password_reset_asked(_where(request), now=now):
+            return view(request, *args, **kwargs)
+        seconds = ratelimit.seconds_left(ratelimit.RESET_FROM_ONE_PLACE, now=now)
+        response = render(request, "429.html", {"minutes": -(-seconds // 60)}, status=429)
+        response.headers["Retry-After"] = str(seconds)
+        return response
+
+    return answer
+
+
+def _note_limit(request: HttpRequest, limit: ratelimit.Limit) -> None:
+    request.retry_after = ratelimit.seconds_left(limit, now=timezone.now())  # type: ignore[attr-defined]
 
 
 def _who(credentials: dict[str, Any]) -> str:

@@ -13,11 +13,21 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from tokens.secret import contains_token
+
 
 def validate_time_zone(name: str) -> None:
     """Raise ``ValidationError`` unless ``name`` is an IANA zone such as Europe/Berlin."""
     if name not in zoneinfo.available_timezones():
         raise ValidationError("Choose a time zone such as Europe/Berlin or UTC.", code="invalid")
+
+
+def validate_person_name(name: str) -> None:
+    """Raise ``ValidationError`` for a name that must not be shown on pages and in mails."""
+    if contains_token(name):
+        raise ValidationError("The name holds a token. Leave it out.", code="token")
+    if not name.isprintable():
+        raise ValidationError("The name holds a character that cannot be seen.", code="unreadable")
 
 
 class UserManager(BaseUserManager["User"]):

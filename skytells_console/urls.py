@@ -6,16 +6,28 @@ from allauth.account import views as account
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from skytells_console.accounts import forgotten_by_the_browser
+from skytells_console.accounts import (
+    forgotten_by_the_browser,
+    limited_by_place,
+    says_when_mail_fails,
+    says_when_to_retry,
+)
+from skytells_console.password import change_password
+from skytells_console.profile import profile
+from skytells_console.theme import choose_theme
 from tokens.views.wellbeing import healthz, readyz
 
 # Only what is used of allauth is routed: a page that is not linked is a page nobody looks after.
 account_patterns = [
-    path("sign-in", account.login, name="account_login"),
+    path("sign-in", says_when_to_retry(account.login), name="account_login"),
     path("sign-out", forgotten_by_the_browser(account.logout), name="account_logout"),
     path("sign-up", account.signup, name="account_signup"),
     path("inactive", account.account_inactive, name="account_inactive"),
-    path("password/reset", account.password_reset, name="account_reset_password"),
+    path(
+        "password/reset",
+        limited_by_place(says_when_mail_fails(says_when_to_retry(account.password_reset))),
+        name="account_reset_password",
+    ),
     path("password/reset/sent", account.password_reset_done, name="account_reset_password_done"),
     re_path(
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)$",
@@ -29,14 +41,24 @@ account_patterns = [
     ),
 ]
 
+settings_patterns = [
+    path("profile", profile, name="profile"),
+    path("password", change_password, name="password"),
+    path("theme", choose_theme, name="theme"),
+]
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="tokens:list"), name="home"),
     path("", include("tokens.urls")),
     path("", include("tokens.api.urls")),
     path("settings/tokens/", RedirectView.as_view(pattern_name="tokens:list")),
     path("account/", include(account_patterns)),
+    path("settings/", include(settings_patterns)),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]
 
 handler400 = "tokens.views.errors.bad_request"
+handler403 = "tokens.views.errors.permission_denied"
+handler404 = "tokens.views.errors.not_found"
+handler500 = "tokens.views.errors.server_error"

@@ -17,7 +17,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection, connections, transaction
 from django.db.models import Field, Q
 
-from tokens import audit, policy, scopes as catalogue, secret
+from tokens import audit, notices, policy, scopes as catalogue, secret
 from tokens.models import AccessToken, Created, Project, RevokeKind, TokenProject
 from tokens.models.liveness import ended_q, not_ended_q
 from tokens.origin import Origin
@@ -86,6 +86,7 @@ def issue(
             token_name=token.name,
             data={"scopes": scopes, "expires_at": _text(wish.expires_at), "via": str(via)},
         )
+        notices.token_created(token, origin)
     return Issued(token, value)
 
 
@@ -135,6 +136,7 @@ def revoke(
         )
         if ended:
             _remember(audit.Kind.REVOKED, token, origin, kind=str(kind), reason_given=bool(cleaned))
+            notices.token_revoked(token, kind=kind, origin=origin)
     return ended
 
 

@@ -24,7 +24,10 @@ class Door(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The source of one action. ``at`` is the only clock that a writer reads, in UTC."""
+    """The source of one action. ``at`` is the only clock that a writer reads, in UTC.
+
+    ``quiet`` is for lives that are made up, such as a sample's: nobody is mailed about them.
+    """
 
     at: datetime
     door: Door
@@ -33,6 +36,7 @@ class Origin:
     address: str | None = None
     client: str = ""
     request_id: str = ""
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

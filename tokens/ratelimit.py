@@ -51,7 +51,7 @@ SIGN_IN_ANYWHERE = Limit("sign-in-anywhere", 30, 300)
 SIGN_IN_BY_ADDRESS = Limit("sign-in-address", 50, 300)
 PROOF = Limit("proof", 5, 300)
 RESET_MAIL = Limit("reset-mail", 3, 3600)
-RESET_BY_ADDRESS = Limit("reset-address", 20, 3600)
+RESET_FROM_ONE_PLACE = Limit("reset-place", 20, 3600)
 
 
 def sign_in(email: str, address: str, *, now: datetime) -> bool:
@@ -86,11 +86,6 @@ def proof_succeeded(user_id: int, *, now: datetime) -> None:
     give_back(PROOF, str(user_id), now=now)
 
 
-def password_reset_from(address: str, *, now: datetime) -> bool:
-    """Count one wish for a reset mail; twenty an hour from one place, for whatever addresses."""
-    return hit(RESET_BY_ADDRESS, _place(address), now=now)
-
-
 def password_reset_mail(email: str, *, now: datetime) -> bool:
     """Count one reset mail; three an hour for an e-mail address.
 
@@ -98,6 +93,16 @@ def password_reset_mail(email: str, *, now: datetime) -> bool:
     not count.
     """
     return hit(RESET_MAIL, email, now=now)
+
+
+def password_reset_asked(address: str, *, now: datetime) -> bool:
+    """Count one question for a reset mail, for whichever account; twenty an hour from one place."""
+    return hit(RESET_FROM_ONE_PLACE, _place(address), now=now)
+
+
+def seconds_left(limit: Limit, *, now: datetime) -> int:
+    """Return how long it is until ``limit`` begins to count anew; what Retry-After says."""
+    return limit.seconds - int(now.timestamp()) % limit.seconds
 
 
 def _sign_in_limits(email: str, address: str) -> list[tuple[Limit, str]]:

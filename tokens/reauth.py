@@ -26,6 +26,7 @@ from tokens.templatetags.console_ui import relative
 
 SESSION_KEY = "proved_at"
 PASSWORD_FIELD, STEP_FIELD = "proof_password", "proof_for"
+TOO_MANY = "Too many tries. Wait 5 minutes."
 _OWN_FIELDS = {PASSWORD_FIELD, STEP_FIELD, "csrfmiddlewaretoken"}
 
 
@@ -65,7 +66,7 @@ def fresh_proof_required(
                 return view(request, **captured) if is_fresh(request) else _ask(request, purpose)
             fault = _judge(request)
             if fault:
-                return _ask(request, purpose, fault)
+                return _ask(request, purpose, fault, seconds=_seconds_to_wait(fault))
             if request.POST.get(STEP_FIELD) == "GET":
                 return HttpResponseRedirect(_here(request), status=303)
             return view(request, **captured)
@@ -82,7 +83,7 @@ def _judge(request: HttpRequest) -> str:
     user: Any = request.user
     # Counted before the password is looked at, so that simultaneous tries cannot pass together.
     if not ratelimit.proof(user.pk, now=now):
-        return "Too many tries. Wait 5 minutes."
+        return TOO_MANY
     if not user.check_password(request.POST[PASSWORD_FIELD]):
         return "That password is not right. Try again."
     ratelimit.proof_succeeded(user.pk, now=now)
@@ -98,13 +99,19 @@ def _here(request: HttpRequest) -> str:
     return f"{request.path}?{query.urlencode()}" if query else request.path
 
 
+def _seconds_to_wait(fault: str) -> int:
+    return ratelimit.seconds_left(ratelimit.PROOF, now=timezone.now()) if fault == TOO_MANY else 0
+
+
 def _since(request: HttpRequest) -> str:
     proved = last_proof(request)
     return f"You signed in {relative(proved, timezone.now())}." if proved else ""
 
 
-def _ask(request: HttpRequest, purpose: Purpose, fault: str = "") -> HttpResponse:
-    """Ask for the password, carrying along what was typed."""
+def _ask(
+    request: HttpRequest, purpose: Purpose, fault: str = "", *, seconds: int = 0
+) -> HttpResponse:
+    """Ask for the password, carrying along what was typed; 429 when it must wait for ``seconds``."""
     step = request.POST.get(STEP_FIELD) or request.method or "GET"
     opening = step in {"GET", "HEAD"}
     kept = [
@@ -128,4 +135,7 @@ def _ask(request: HttpRequest, purpose: Purpose, fault: str = "") -> HttpRespons
     }
     name = "_confirm_identity" if getattr(request, "htmx", False) else "confirm_identity"
     status = 422 if request.method == "POST" else 200
-    return render(request, f"tokens/{name}.html", context, status=status)
+    response = render(request, f"tokens/{name}.html", context, status=429 if seconds else status)
+    if seconds:
+        response.headers["Retry-After"] = str(seconds)
+    return response

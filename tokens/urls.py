@@ -11,6 +11,7 @@ from tokens.views.editing import edit_token, narrow_token
 from tokens.views.listing import token_list
 from tokens.views.revocation import revoke_token
 from tokens.views.storing import confirm_stored
+from tokens.views.revoke_all import revoke_all
 
 app_name = "tokens"
 urlpatterns = [
@@ -22,5 +23,6 @@ urlpatterns = [
     path("settings/tokens/<uuid:public_id>/scopes", narrow_token, name="scopes"),
     path("settings/tokens/new/draft", draft_token, name="draft"),
     path("settings/tokens/<uuid:public_id>/stored", confirm_stored, name="stored"),
+    path("settings/tokens/revoke-all", revoke_all, name="revoke_all"),
     path("settings/tokens/<uuid:public_id>/revoke", revoke_token, name="revoke"),
 ]

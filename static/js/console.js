@@ -233,7 +233,7 @@
   // A refusal that brings the form itself back, with what was typed, is shown in its place.
   on("htmx:beforeSwap", (event) => {
     const { target, xhr } = event.detail;
-    if (xhr.status !== 403 || !target.id || !xhr.responseText.includes(`id="${target.id}"`)) return;
+    if (![403, 429].includes(xhr.status) || !target.id || !xhr.responseText.includes(`id="${target.id}"`)) return;
     event.detail.shouldSwap = true;
     event.detail.isError = false;
   });

@@ -15,8 +15,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 
-from skytells_console.models import User
-from tokens.secret import contains_token
+from skytells_console.models import User, validate_person_name
 
 
 class Command(BaseCommand):
@@ -62,10 +61,9 @@ class Command(BaseCommand):
 def _check(draft: User) -> None:
     try:
         draft.clean_fields(exclude=["password"])
+        validate_person_name(draft.name)
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from None
-    if contains_token(draft.name) or not draft.name.isprintable():
-        raise CommandError("The name holds a token or a character that cannot be seen.")
     if User.objects.filter(email__iexact=draft.email).exists():
         raise _taken(draft.email)
 

@@ -207,7 +207,7 @@ def _issue(
         expires_at=None if sample.ends_in is None else now + sample.ends_in,
         description=sample.description,
     )
-    origin = Origin(at=at, door=Door.COMMAND, actor_id=owner.pk)
+    origin = Origin(at=at, door=Door.COMMAND, actor_id=owner.pk, quiet=True)
     tokens[sample.name] = lifecycle.issue(owner=owner, wish=wish, origin=origin).token
 
 
@@ -239,5 +239,6 @@ def _revoke(owner: User, sample: Sample, tokens: dict[str, AccessToken], at: dat
         door=Door.API if by_itself else Door.BROWSER,
         actor_id=owner.pk,
         token_id=token.pk if by_itself else None,
+        quiet=True,
     )
     lifecycle.revoke(token=token, origin=origin, kind=sample.kind, reason=sample.reason)

@@ -1,0 +1,177 @@
+"""Who sends what is owed: after each commit, in a thread of its own, and again under a timer.
+
+A mail goes out once as a rule and twice at worst: a sender that dies between sending and noting it
+leaves a claim that ends, and both mails carry one Message-ID, by which mailboxes drop the second.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import smtplib
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import connection
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from tokens import notices
+from tokens.mailer.words import Mail, mail_about
+from tokens.models import Notice
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+RETRY_SECONDS = 60
+# What a mail server can answer, refuse or fail to do; an address it cannot write is a ValueError.
+FAULTS = (OSError, smtplib.SMTPException, ValueError)
+
+
+class Delivered(NamedTuple):
+    """How many mails went out, and how many could not."""
+
+    sent: int
+    failed: int
+
+
+def deliver_due() -> Delivered:
+    """Send what is owed now. Safe at the same time in many processes; never raises for the server."""
+    with _sender.lock:
+        waiting = notices.due(timezone.now(), BATCH)
+        if not waiting:
+            return Delivered(0, 0)
+        server = get_connection()
+        try:
+            server.open()
+        except FAULTS as error:
+            # Nothing was claimed, so the next round finds all of it.
+            logger.warning("The mail server cannot be reached (%s).", type(error).__name__)
+            return Delivered(0, len(waiting))
+        try:
+            outcomes = [_deliver(pk, server) for pk in waiting]
+        finally:
+            _close(server)
+        return Delivered(outcomes.count(True), outcomes.count(False))
+
+
+def _deliver(pk: int, server: BaseEmailBackend) -> bool | None:
+    """Send one mail. None when it is somebody else's to send."""
+    notice = notices.claim(pk, timezone.now())
+    if notice is None:
+        return None
+    try:
+        # A server that hung up after a refusal is called again.
+        server.open()
+        message(notice, server).send()
+    except FAULTS as error:
+        # What a server answers may hold an address, so only the kind of the fault is written down.
+        logger.warning("Mail %s could not be sent (%s).", notice.pk, type(error).__name__)
+        notices.put_back(notice, timezone.now())
+        return False
+    notices.mark_sent(pk, timezone.now())
+    return True
+
+
+def _close(server: BaseEmailBackend) -> None:
+    try:
+        server.close()
+    except FAULTS as error:
+        logger.info("The mail server did not say goodbye (%s).", type(error).__name__)
+
+
+def message(notice: Notice, server: BaseEmailBackend | None = None) -> EmailMultiAlternatives:
+    """Return the mail as it is sent: the same words as text and as HTML."""
+    mail = mail_about(notice)
+    sent = EmailMultiAlternatives(
+        subject=mail.subject,
+        body=_rendered("mail.txt", mail),
+        to=[mail.address],
+        headers={"Message-ID": _message_id(notice), "Auto-Submitted": "auto-generated"},
+        connection=server,
+    )
+    sent.attach_alternative(_rendered("mail.html", mail), "text/html")
+    return sent
+
+
+def _rendered(name: str, mail: Mail) -> str:
+    return render_to_string(f"emails/{name}", {"mail": mail, "site": settings.PUBLIC_URL})
+
+
+def _message_id(notice: Notice) -> str:
+    about = f"{settings.PUBLIC_URL}/{notice.owner_id}/{notice.kind}/{notice.subject}"
+    host = urlsplit(settings.PUBLIC_URL).hostname
+    return f"<{uuid.uuid5(uuid.NAMESPACE_URL, about)}@{host}>"
+
+
+# --- The sender of this process ------------------------------------------------------------------
+
+
+@dataclass
+class _Sender:
+    """The thread of this process, the bell that wakes it, and the lock it sends under."""
+
+    lock: threading.Lock
+    starting: threading.Lock
+    bell: threading.Event
+    thread: threading.Thread | None = None
+
+
+def _new_sender() -> _Sender:
+    return _Sender(threading.Lock(), threading.Lock(), threading.Event())
+
+
+_sender = _new_sender()
+
+
+def _start_anew() -> None:
+    """Leave the parent's thread to the parent: a forked child has none, and its lock may be held."""
+    global _sender  # noqa: PLW0603 - one sender a process
+    _sender = _new_sender()
+
+
+os.register_at_fork(after_in_child=_start_anew)
+
+
+def wake() -> None:
+    """Have what is owed sent soon, and never while somebody waits for an answer.
+
+    Where no thread may run beside the program, as in tests, it is sent at once.
+    """
+    if not settings.USE_FLUSH_SECONDS:
+        deliver_due()
+        return
+    _sender.bell.set()
+    with _sender.starting:
+        if _sender.thread is None:
+            _sender.thread = threading.Thread(target=_deliver_forever, name="mailer", daemon=True)
+            _sender.thread.start()
+            atexit.register(_deliver_at_exit)
+
+
+def _deliver_forever() -> None:
+    while True:
+        # Without a bell the round is for what could not be sent before.
+        _sender.bell.wait(RETRY_SECONDS)
+        _sender.bell.clear()
+        try:
+            deliver_due()
+        except Exception:
+            logger.exception("Mails could not be sent; the next round tries again.")
+        finally:
+            connection.close()
+
+
+def _deliver_at_exit() -> None:
+    # A command ends right after its commit; the lock makes it wait for a mail that is on its way.
+    try:
+        deliver_due()
+    except Exception:
+        logger.exception("Mails were left to the next sender.")

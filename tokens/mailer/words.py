@@ -1,0 +1,161 @@
+"""What each mail says: facts in words, and links to pages that ask before they act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.urls import reverse
+
+from tokens import scopes as catalogue
+from tokens.models import AccessToken, Notice, RevokeKind
+from tokens.notices import Kind
+from tokens.origin import Door
+
+NEVER_ASKS = "Skytells never asks for a token by email."
+
+_REVOKED_BY = {
+    RevokeKind.SELF: "Whoever holds its value revoked it, with the token itself, on {at}.",
+    RevokeKind.ADMIN: "An administrator revoked it on {at}.",
+    RevokeKind.LEAKED: "It was revoked on {at}, because its value was found where others can read it.",
+    RevokeKind.UNUSED: "It was revoked on {at}, because nothing had used it for a long time.",
+    RevokeKind.LOST: "It was revoked on {at}, because its value may never have reached you.",
+}
+_REVOKED_BY_SOMEBODY = "Somebody else than you revoked it on {at}."
+
+_MADE = {
+    Door.BROWSER: "In the console",
+    Door.API: "Over the API",
+    Door.ADMIN: "By an administrator",
+    Door.COMMAND: "By an operator",
+    Door.DEVICE: "By a device you approved",
+}
+
+
+class Fact(NamedTuple):
+    """One line of the table: what it is about, what it says, and whether it is a token's name."""
+
+    label: str
+    value: str
+    mono: bool = False
+
+
+class Link(NamedTuple):
+    """Where a page stands that asks before it does anything."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The content of one mail, the same in its text and in its HTML."""
+
+    address: str
+    subject: str
+    lede: str
+    button: Link
+    facts: tuple[Fact, ...]
+    question: str
+    ways_out: tuple[Link, ...]
+    foot: str
+
+
+def mail_about(notice: Notice) -> Mail:
+    """Return what is said about ``notice``, which comes with its owner and its token."""
+    at = _instant(datetime.fromisoformat(notice.data["at"]))
+    if notice.token is None or notice.kind == Kind.PASSWORD_CHANGED:
+        return _password_changed(notice, at)
+    if notice.kind == Kind.TOKEN_CREATED:
+        return _created(notice, notice.token, at)
+    return _revoked(notice, notice.token, at)
+
+
+def _created(notice: Notice, token: AccessToken, at: str) -> Mail:
+    made = [_MADE.get(Door(notice.data["door"]), ""), *_place(notice.data)]
+    return Mail(
+        address=_address(notice),
+        subject=f"{token.name} was created",
+        lede=f"This token was created on {at}. It acts as you, until it ends or you revoke it.",
+        button=Link("Go to tokens", _page("tokens:list")),
+        facts=(
+            Fact("Token", token.masked, mono=True),
+            Fact("Can", _meaning(token)),
+            Fact("Expires", _instant(token.expires_at) if token.expires_at else "No expiration"),
+            Fact("Created", ", ".join(word for word in made if word)),
+        ),
+        question="Was it not you? Revoke the token, then change your password.",
+        ways_out=(
+            Link("Revoke it now", _page("tokens:revoke", public_id=token.public_id)),
+            Link("Change your password", _page("password")),
+        ),
+        foot=_foot(f"the token belongs to {_address(notice)}"),
+    )
+
+
+def _revoked(notice: Notice, token: AccessToken, at: str) -> Mail:
+    kinds = {str(kind): sentence for kind, sentence in _REVOKED_BY.items()}
+    sentence = kinds.get(token.revoke_kind, _REVOKED_BY_SOMEBODY).format(at=at)
+    place = ", ".join(_place(notice.data))
+    return Mail(
+        address=_address(notice),
+        subject=f"{token.name} was revoked",
+        lede=f"{sentence} What still uses it is refused from now on.",
+        button=Link("Go to tokens", _page("tokens:list")),
+        facts=(
+            Fact("Token", token.masked, mono=True),
+            *([Fact("Reason", token.reason)] if token.reason else []),
+            *([Fact("Asked", place[0].upper() + place[1:])] if place else []),
+        ),
+        question="Does something still need it? Create another token and put it in its place.",
+        ways_out=(Link("Create a token", _page("tokens:create")),),
+        foot=_foot(f"the token belonged to {_address(notice)}"),
+    )
+
+
+def _password_changed(notice: Notice, at: str) -> Mail:
+    place = ", ".join(_place(notice.data))
+    return Mail(
+        address=_address(notice),
+        subject="Your password was changed",
+        lede=f"It was changed on {at}. Every other browser was signed out. Your tokens keep working.",
+        button=Link("Revoke all tokens", _page("tokens:revoke_all")),
+        facts=(
+            Fact("Account", _address(notice)),
+            *([Fact("Changed", place[0].upper() + place[1:])] if place else []),
+        ),
+        question="Was it not you? Choose a new password, then revoke all tokens.",
+        ways_out=(Link("Choose a new password", _page("account_reset_password")),),
+        foot=_foot(f"the account belongs to {_address(notice)}"),
+    )
+
+
+def _address(notice: Notice) -> str:
+    owner: Any = notice.owner
+    return str(owner.email)
+
+
+def _place(facts: dict[str, str]) -> list[str]:
+    client = facts.get("client", "")
+    place = [f"from {facts['address']}"] if facts.get("address") else []
+    return [*place, client] if client and client != "other" else place
+
+
+def _meaning(token: AccessToken) -> str:
+    meanings = [catalogue.BY_NAME[name].meaning for name in token.scope_names]
+    return ", ".join([*meanings[:1], *(text[0].lower() + text[1:] for text in meanings[1:])])
+
+
+def _instant(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
+
+
+def _page(name: str, **parts: Any) -> str:
+    # The API's requests have addresses of their own, so the pages' are named here.
+    return settings.PUBLIC_URL + reverse(name, urlconf=settings.ROOT_URLCONF, kwargs=parts)
+
+
+def _foot(because: str) -> str:
+    return f"You get this because {because}. {NEVER_ASKS}"

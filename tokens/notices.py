@@ -1,0 +1,130 @@
+"""What mail is owed: one row a mail, written in the transaction of what it tells of.
+
+A row that is not sent yet is a debt that survives a restart. Nothing here sends; ``mailer`` does, and
+it is told right after the commit. A claim is a lease and not a lock: whoever dies while sending
+leaves a row that falls due again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.db import transaction
+
+from tokens.models import AccessToken, Notice, RevokeKind
+from tokens.origin import Origin
+
+# Longer than any mail server is waited for, so that a claim never ends while its mail is on the way.
+LEASE = timedelta(minutes=10)
+SHORTEST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
+
+# What its owner did, or asked for with a rotation, is no news to its owner.
+_BY_THE_OWNER = {RevokeKind.OWNER, RevokeKind.ROTATED, RevokeKind.CANCELLED}
+
+
+class Kind(StrEnum):
+    """The mails there are; the stored words never change."""
+
+    TOKEN_CREATED = "token_created"  # noqa: S105 - a kind of mail
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a kind of mail
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a kind of mail
+
+
+class _Wiring:
+    """Who is told that something is owed; the app wires it, since senders stand below this room."""
+
+    tell: Callable[[], None] | None = None
+
+
+def deliver_with(tell: Callable[[], None]) -> None:
+    """Have ``tell`` called after each commit that owes a mail."""
+    _Wiring.tell = tell
+
+
+def token_created(token: AccessToken, origin: Origin) -> None:
+    """Owe the mail about a new token."""
+    _owe_about(Kind.TOKEN_CREATED, token, origin)
+
+
+def token_revoked(token: AccessToken, *, kind: RevokeKind, origin: Origin) -> None:
+    """Owe the mail about a token that somebody else than its owner ended."""
+    if kind in _BY_THE_OWNER and origin.actor_id == token.owner_id:
+        return
+    _owe_about(Kind.TOKEN_REVOKED, token, origin)
+
+
+def password_changed(owner_id: int, *, at: datetime, address: str | None) -> None:
+    """Owe the mail about a new password; each change is a subject of its own."""
+    facts = {"at": at.isoformat(), "address": address or ""}
+    _owe(Kind.PASSWORD_CHANGED, owner_id=owner_id, subject=at.isoformat(), at=at, facts=facts)
+
+
+def _owe_about(kind: Kind, token: AccessToken, origin: Origin) -> None:
+    # The past of a sample is nobody's news.
+    if origin.quiet:
+        return
+    facts = {
+        "at": origin.at.isoformat(),
+        "door": str(origin.door),
+        "address": origin.address or "",
+        "client": origin.client,
+    }
+    subject = str(token.public_id)
+    _owe(
+        kind,
+        owner_id=token.owner_id,
+        subject=subject,
+        at=origin.at,
+        facts=facts,
+        token_id=token.pk,
+    )
+
+
+def _owe(
+    kind: Kind,
+    *,
+    owner_id: int,
+    subject: str,
+    at: datetime,
+    facts: dict[str, Any],
+    token_id: int | None = None,
+) -> None:
+    """Write the debt down; a second one of the same kind and subject is the same debt."""
+    row = Notice(
+        owner_id=owner_id, token_id=token_id, kind=kind, subject=subject, data=facts, due_at=at
+    )
+    Notice.objects.bulk_create([row], ignore_conflicts=True)
+    if _Wiring.tell is not None:
+        # Robust: what goes wrong with a mail must not undo the answer to what was done.
+        transaction.on_commit(_Wiring.tell, robust=True)
+
+
+def due(now: datetime, limit: int) -> list[int]:
+    """Return the ids of the mails to send at ``now``, the longest owed first."""
+    waiting = Notice.objects.filter(sent_at__isnull=True, due_at__lte=now)
+    return list(waiting.order_by("due_at", "pk").values_list("pk", flat=True)[:limit])
+
+
+def claim(pk: int, now: datetime) -> Notice | None:
+    """Take one mail to send; None when somebody else took it or it was sent meanwhile."""
+    # The condition decides: of two senders that read the same row, one updates it.
+    taken = Notice.objects.filter(pk=pk, sent_at__isnull=True, due_at__lte=now).update(
+        due_at=now + LEASE
+    )
+    return Notice.objects.select_related("owner", "token").get(pk=pk) if taken else None
+
+
+def mark_sent(pk: int, now: datetime) -> bool:
+    """Note that a mail went out, and forget what it said. Return whether it was this call."""
+    # Addresses are facts about a person, and nobody reads them here again.
+    return Notice.objects.filter(pk=pk, sent_at__isnull=True).update(sent_at=now, data={}) == 1
+
+
+def put_back(notice: Notice, now: datetime) -> None:
+    """Let a mail that could not be sent fall due again, after as long as it has waited so far."""
+    waited = now - datetime.fromisoformat(notice.data["at"])
+    wait = min(max(waited, SHORTEST_WAIT), LONGEST_WAIT)
+    Notice.objects.filter(pk=notice.pk, sent_at__isnull=True).update(due_at=now + wait)

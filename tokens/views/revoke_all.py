@@ -1,0 +1,130 @@
+"""Revoking every token at once: for the day on which somebody else knew the password."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from tokens import lifecycle
+from tokens.models import AccessToken
+from tokens.reauth import Purpose, fresh_proof_required
+from tokens.requests import browser_origin
+from tokens.templatetags.console_ui import relative
+
+IN_USE = timedelta(hours=24)
+LISTED = 50
+PLACES_NAMED = 3
+TICK = "Tick the box to say that this may stop what is in use."
+
+REVOKING_ALL = Purpose(
+    "Revoking all tokens needs a fresh check.",
+    "Confirm and revoke all tokens",
+    lambda request: "revoke all your tokens",
+)
+
+
+class Loss(NamedTuple):
+    """What one token's end breaks, as far as its use tells."""
+
+    name: str
+    masked: str
+    verdict: str
+    note: str
+    place: str
+
+    @property
+    def breaks(self) -> bool:
+        """Whether something used the token within a day."""
+        return bool(self.place)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@fresh_proof_required(REVOKING_ALL)
+def revoke_all(request: HttpRequest) -> HttpResponse:
+    """Ask, then end every token that lives. Repeating it ends what is left, which may be nothing."""
+    now = timezone.now()
+    alive = AccessToken.objects.owned_by(request.user).live(now)
+    mine = list(alive.select_related("owner", "activity").newest_first())
+    losses = sorted((_loss_of(token) for token in mine), key=lambda loss: not loss.breaks)
+    if request.method != "POST":
+        return _question(request, losses)
+    if any(loss.breaks for loss in losses) and "sure" not in request.POST:
+        return _question(request, losses, error=TICK, status=422)
+    origin = browser_origin(request)
+    # One transaction each: what could be ended stays ended, and a repeat goes on from there.
+    ended = sum(lifecycle.revoke(token=token, origin=origin) for token in mine)
+    messages.success(request, _told(ended))
+    return HttpResponseRedirect(reverse("tokens:list"), status=303)
+
+
+def _question(
+    request: HttpRequest, losses: list[Loss], *, error: str = "", status: int = 200
+) -> HttpResponse:
+    used = [loss for loss in losses if loss.breaks]
+    context: dict[str, Any] = {
+        "title": _title(len(losses)),
+        "losses": losses[:LISTED],
+        "more": len(losses) - LISTED if len(losses) > LISTED else 0,
+        "sentence": _sentence(len(used), len(losses)),
+        "stop": _stop(list(dict.fromkeys(loss.place for loss in used))),
+        "submit_label": f"Revoke {_tokens(len(losses))}",
+        "error": error,
+    }
+    name = "_revoke_all" if getattr(request, "htmx", False) else "revoke_all"
+    return render(request, f"tokens/{name}.html", context, status=status)
+
+
+def _loss_of(token: AccessToken) -> Loss:
+    activity = getattr(token, "activity", None)
+    if activity is None:
+        return Loss(token.name, token.masked, "Breaks nobody", "It has never been used", "")
+    now = timezone.now()
+    used = relative(activity.last_used_at, now)
+    if now - activity.last_used_at >= IN_USE:
+        note = f"Last used {used}"
+        return Loss(token.name, token.masked, "Breaks nobody we know of", note, "")
+    place = activity.address or "an unknown place"
+    return Loss(token.name, token.masked, f"Breaks {place}", f"Used {used}", place)
+
+
+def _tokens(number: int) -> str:
+    return "1 token" if number == 1 else f"{number} tokens"
+
+
+def _title(number: int) -> str:
+    if not number:
+        return "No token is left to revoke"
+    return f"Revoke {'your only token' if number == 1 else f'all {number} tokens'}?"
+
+
+def _sentence(used: int, number: int) -> str:
+    if not used:
+        return "Nothing has used them for a day. This cannot be undone."
+    which = (
+        "It is in use." if number == 1 else f"{used} of them {'is' if used == 1 else 'are'} in use."
+    )
+    whose = "Its" if used == 1 else "Their"
+    return f"{which} {whose} next request gets 401, and the CLI says “Not authenticated”."
+
+
+def _stop(places: list[str]) -> str:
+    """Return what the tick says yes to; empty when nothing is in use."""
+    if not places:
+        return ""
+    named, more = places[:PLACES_NAMED], len(places) - PLACES_NAMED
+    if more > 0:
+        words = f"{', '.join(named)} and {more} more"
+    else:
+        words = " and ".join([*([", ".join(named[:-1])] if named[1:] else []), named[-1]])
+    return f"Stop {words} now. This cannot be undone."
+
+
+def _told(ended: int) -> str:
+    return f"{_tokens(ended)} revoked" if ended else "Nothing was left to revoke"
