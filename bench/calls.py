@@ -157,7 +157,7 @@ class Calls:
         if connection.vendor == "sqlite":
             sql = sql.replace("%s", "?")
             return lambda: driver.execute(sql, [self.digests[0]]).fetchone()
-        from psycopg import Cursor  # noqa: PLC0415 - only where PostgreSQL is measured
+        from psycopg import Cursor
 
         # Django switches preparing off, and its own cursor writes the values into the statement.
         driver.prepare_threshold = 0

@@ -29,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with stage(options.database, **sizes, server=options.server, flush_seconds=0) as ready:
         os.environ.update(ready.environ)
         values = ready.values.read_text().split()[: options.rotation]
-        import django  # noqa: PLC0415 - the settings are in the environment only now
+        import django
 
         django.setup()
-        from bench.calls import Calls  # noqa: PLC0415 - needs the settings as well
+        from bench.calls import Calls
 
         calls = Calls(values)
         try:

@@ -114,8 +114,8 @@ def _database(kind: str, server: str) -> Iterator[str]:
     if kind == "sqlite":
         yield ""
         return
-    import psycopg  # noqa: PLC0415 - only for who measures PostgreSQL
-    from psycopg import sql  # noqa: PLC0415
+    import psycopg
+    from psycopg import sql
 
     name = f"console_bench_{os.getpid()}"
     with psycopg.connect(check_loopback(server), autocommit=True) as connection:

@@ -6,12 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from bench.load import Sample
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
 from bench import load, stage, verify
+from bench.load import Sample
 from skytells_console.models import User
 from tokens import audit, authentication, secret
 from tokens.management.commands import seed_bench

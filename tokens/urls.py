@@ -10,8 +10,8 @@ from tokens.views.detail import token_detail
 from tokens.views.editing import edit_token, narrow_token
 from tokens.views.listing import token_list
 from tokens.views.revocation import revoke_token
-from tokens.views.storing import confirm_stored
 from tokens.views.revoke_all import revoke_all
+from tokens.views.storing import confirm_stored
 
 app_name = "tokens"
 urlpatterns = [
