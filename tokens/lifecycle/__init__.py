@@ -6,21 +6,35 @@ the event. Repeating a call changes nothing and writes no second event. ``origin
 
 from __future__ import annotations
 
-import functools
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import connection, connections, transaction
-from django.db.models import Field, Q
+from django.db import transaction
+from django.db.models import Q
 
 from tokens import audit, notices, policy, scopes as catalogue, secret
+from tokens.lifecycle.rows import Wish, insert_many, new_row
 from tokens.models import AccessToken, Created, Project, RevokeKind, TokenProject
 from tokens.models.liveness import ended_q, not_ended_q
 from tokens.origin import Origin
+
+__all__ = [
+    "AlreadyIssued",
+    "Issued",
+    "Wish",
+    "confirm_stored",
+    "issue",
+    "issue_many",
+    "narrow",
+    "note_first_use",
+    "redigest",
+    "rename",
+    "revoke",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +51,6 @@ class AlreadyIssued(Exception):  # noqa: N818 - the first request succeeded; thi
     def __init__(self, token: AccessToken) -> None:
         super().__init__("This request has made its token already.")
         self.token = token
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a person asks for when a token is made."""
-
-    name: str
-    scopes: Sequence[str]
-    expires_at: datetime | None
-    description: str = ""
-    projects: Sequence[Project] | None = None
 
 
 def issue(
@@ -74,7 +77,7 @@ def issue(
         policy.check_room(owner.pk, rules, now=now)
         _claim_name(owner.pk, name, now)
         value = secret.mint()
-        token = _new_row(owner, name, scopes, wish, value, via, now)
+        token = new_row(owner, name, scopes, wish, value, via, now)
         token.request_id = request_id
         token.save(force_insert=True)
         _limit_to_projects(token, wish.projects)
@@ -101,11 +104,11 @@ def issue_many(*, owners: Sequence[Any], wishes: Sequence[Wish], origin: Origin)
     for owner, wish in zip(owners, wishes, strict=True):
         scopes = policy.check_scopes(wish.scopes, rules)
         value = secret.mint()
-        row = _new_row(owner, wish.name, scopes, wish, value, Created.COMMAND, origin.at)
+        row = new_row(owner, wish.name, scopes, wish, value, Created.COMMAND, origin.at)
         row.name_key = None
         made.append(Issued(row, value))
     with transaction.atomic():
-        _insert_many([each.token for each in made])
+        insert_many([each.token for each in made])
         audit.record_batch(
             audit.Kind.ISSUED_BATCH,
             origin=origin,
@@ -266,58 +269,6 @@ def _claim_name(owner_id: int, name: str, now: datetime, but_for: int = 0) -> No
             "name_taken",
             f"You already have an active token called {name}. Pick another name, or revoke that one.",
         )
-
-
-def _new_row(
-    owner: Any,
-    name: str,
-    scopes: str,
-    wish: Wish,
-    value: secret.Plaintext,
-    via: Created,
-    now: datetime,
-) -> AccessToken:
-    raw = value.reveal()
-    pepper_id, digest = secret.digest(raw)
-    return AccessToken(
-        owner=owner,
-        name=name,
-        name_key=policy.name_key(name),
-        description=wish.description.strip(),
-        digest=digest,
-        pepper_id=pepper_id,
-        head4=raw[7:11],
-        last4=raw[-4:],
-        scopes=scopes,
-        projects_limited=wish.projects is not None,
-        created_at=now,
-        created_via=via,
-        expires_at=wish.expires_at,
-    )
-
-
-def _insert_many(tokens: Sequence[AccessToken]) -> None:
-    # ``bulk_create`` compiles every value of every row, which costs more than all the rest of a
-    # seeding. Here one statement is run for all rows, and a repeated value is prepared once a field.
-    meta = AccessToken._meta
-    fields = [field for field in meta.concrete_fields if not field.primary_key]
-    prepare = [(field.attname, functools.cache(_preparing(field))) for field in fields]
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(field.column)) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    # Only names from the model are written into the statement; every value is a parameter.
-    statement = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            statement,
-            [[ready(getattr(token, name)) for name, ready in prepare] for token in tokens],
-        )
-
-
-def _preparing(field: Field[Any, Any]) -> Callable[[Any], Any]:
-    # The name ``connection`` is looked up anew at each use, which would be half of the work here.
-    database = connections[connection.alias]
-    return lambda value: field.get_db_prep_save(value, database)
 
 
 def _limit_to_projects(token: AccessToken, projects: Sequence[Project] | None) -> None:
