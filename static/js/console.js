@@ -187,7 +187,7 @@
     dialog.shown = () => panel.isConnected && !going;
     dialog.showModal();
     $("#panel-title", panel).focus();
-    htmx.ajax("GET", panel.dataset.shown, { target: "#main", swap: "innerHTML" });
+    window.htmx?.ajax("GET", panel.dataset.shown, { target: "#main", swap: "innerHTML" });
   }
 
   function prepareReveal(box) {

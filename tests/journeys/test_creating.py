@@ -212,6 +212,18 @@ def test_a_stale_proof_keeps_what_was_typed_and_still_ends_in_the_dialog(
     assert watch.faults == []
 
 
+def test_the_value_is_shown_where_htmx_never_arrived(
+    page: Page, live_server: Any, alice: User
+) -> None:
+    page.route("**/*htmx*.js", lambda route: route.abort())
+    open_form(page, live_server, alice)
+    fill_in(page, "cli-macbook", "account.read")
+    send(page)
+    shown(page)
+    done(page)
+    expect(page.get_by_text("cli-macbook is stored")).to_be_visible()
+
+
 def test_presets_summary_and_storing_work_with_scripting_off(
     browser: Browser, live_server: Any, alice: User
 ) -> None:
