@@ -395,7 +395,7 @@ def test_a_proxy_s_word_for_https_counts_only_where_it_is_configured(
         (1, "2001:db8::7", "2001:db8::7"),
         (1, "::ffff:203.0.113.7", "203.0.113.7"),
         (1, "<script>", None),
-        (1, "203.0.113.7:4711", None),
+        (1, "203.0.113.7:4711", "203.0.113.7"),
     ],
 )
 def test_an_address_is_believed_only_through_configured_proxies(
