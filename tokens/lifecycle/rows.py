@@ -35,6 +35,7 @@ def new_row(
     via: Created,
     now: datetime,
 ) -> AccessToken:
+    """Return the unsaved row of a token that was checked already."""
     raw = value.reveal()
     pepper_id, digest = secret.digest(raw)
     return AccessToken(
@@ -55,6 +56,7 @@ def new_row(
 
 
 def insert_many(tokens: Sequence[AccessToken]) -> None:
+    """Write many new rows with one statement; they get no primary key."""
     # ``bulk_create`` compiles every value of every row, which costs more than all the rest of a
     # seeding. Here one statement is run for all rows, and a repeated value is prepared once a field.
     meta = AccessToken._meta
