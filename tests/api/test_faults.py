@@ -154,7 +154,7 @@ def test_a_database_that_takes_no_writes_still_answers(
     full: Issued, send: Send, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(execute: Any, sql: str, *call: Any) -> Any:
-        if sql.startswith(("INSERT", "UPDATE")):
+        if sql.lstrip().startswith(("INSERT", "UPDATE")):
             raise OperationalError("database is locked")
         return execute(sql, *call)
 

@@ -202,7 +202,7 @@ def three(clock: Clock, alice: User) -> dict[str, AccessToken]:
         ("<b>", ["terraform-poc"]),
         ("'; --", []),
         ("teraform", []),
-        ("x" * 5_000, []),
+        ("x" * 900, []),
     ],
 )
 def test_a_search_finds_what_was_typed_and_nothing_else(
@@ -485,3 +485,12 @@ def test_no_view_needs_more_queries_for_more_tokens(
             as_alice.get(LIST + query)
         counted.append(len(queries))
     assert counted[0] == counted[1] <= 5
+
+
+def test_a_search_that_is_far_too_long_is_refused_with_a_sentence(
+    as_alice: Client, alice: User
+) -> None:
+    issue(alice)
+    answer = as_alice.get(LIST, {"q": "x" * 5_000}, follow=True)
+    assert answer.redirect_chain[0][0] == f"{LIST}?refused=too_long"
+    assert "The search is too long." in text_of(answer)

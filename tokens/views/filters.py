@@ -55,6 +55,7 @@ KEYS = frozenset(each.key for each in (*LIFECYCLE, *SIGNALS, ENDLESS))
 REFUSED = {
     "contains_token": "The search holds a token, or part of one. Nothing was searched for. "
     "Type its name or its last four characters instead.",
+    "too_long": "The search is too long. Type a part of a name or description.",
     "unreadable": "The search holds a character that cannot be seen. Type it again without it.",
 }
 
