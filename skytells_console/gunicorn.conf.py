@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import gunicorn
+from django.core.exceptions import ImproperlyConfigured
+
+from skytells_console.env import Env
 
 # The embedded database and its side files are their owner's alone. gunicorn's own setting of this
 # name is about socket files only, whose mode stays an operator's choice.
@@ -19,8 +23,13 @@ bind = "127.0.0.1:8000"
 # One process with threads suits SQLite, which has one writer at a time anyway. With PostgreSQL,
 # two processes a core are a good start.
 worker_class = "gthread"
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
-threads = int(os.environ.get("WEB_THREADS", "8"))
+env = Env(os.environ)
+workers = env.number("WEB_CONCURRENCY", 1, low=1, high=256)
+threads = env.number("WEB_THREADS", 8, low=1, high=256)
+try:
+    env.finish()
+except ImproperlyConfigured as error:
+    sys.exit(f"gunicorn.conf.py: {error}")
 
 # The application is imported by each worker after the fork, never by the master: a database
 # connection or a flush thread that was made before a fork would be shared or lost. This is also
@@ -46,7 +55,7 @@ accesslog = None
 errorlog = "-"
 
 # A request that cannot be read is quoted in the log, and it may hold a token; so gunicorn's own lines
-# pass the same filter as the console's. A log file named on the command line would pass it by.
+# pass the same filter as the console's, and all go to standard error.
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -163,8 +163,12 @@ def test_a_token_is_written_with_its_first_eleven_and_last_four_characters() -> 
         ("9" * 5000 + f":{NEW}", 0, "TOKEN_PEPPERS must hold entries such as 1:<64 random hex>."),
         (f"1:{NEW},", 0, "TOKEN_PEPPERS must hold entries such as 1:<64 random hex>."),
         (f"1:{OLD} 01:{NEW}", 0, "TOKEN_PEPPERS holds two peppers with the id 01."),
-        ("1:", 0, "The pepper 1 is shorter than 32 bytes: make a longer one."),
-        ("1:" + "b" * 31, 0, "The pepper 1 is shorter than 32 bytes: make a longer one."),
+        ("1:", 0, "The pepper 1 in TOKEN_PEPPERS is shorter than 32 bytes: make a longer one."),
+        (
+            "1:" + "b" * 31,
+            0,
+            "The pepper 1 in TOKEN_PEPPERS is shorter than 32 bytes: make a longer one.",
+        ),
         (f"1:{NEW}", 2, "TOKEN_PEPPER_ID is 2, but TOKEN_PEPPERS has no such id."),
     ],
 )
