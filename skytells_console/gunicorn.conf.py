@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import gunicorn
 from django.core.exceptions import ImproperlyConfigured
+from gunicorn.glogging import Logger
 
 from skytells_console.env import Env
+from skytells_console.logging import RedactFilter
 
 # The embedded database and its side files are their owner's alone. gunicorn's own setting of this
 # name is about socket files only, whose mode stays an operator's choice.
@@ -54,32 +57,22 @@ secure_scheme_headers = {}
 accesslog = None
 errorlog = "-"
 
-# A request that cannot be read is quoted in the log, and it may hold a token; so gunicorn's own lines
-# pass the same filter as the console's, and all go to standard error.
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "skytells_console.logging.RedactFilter"}},
-    "formatters": {
-        "line": {
-            "()": "skytells_console.logging.UtcFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s [%(process)d] %(message)s",
-        },
-    },
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["redact"],
-            "stream": "ext://sys.stderr",
-        },
-    },
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        "gunicorn.error": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        "gunicorn.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-    },
-}
+
+class RedactingLogger(Logger):
+    """gunicorn's own log, without tokens: a request that cannot be read is quoted in it.
+
+    A logging configuration would do the same, but it would also switch the access log on.
+    """
+
+    def setup(self, cfg: Any) -> None:
+        """Put the console's filter before every handler."""
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            for handler in log.handlers:
+                handler.addFilter(RedactFilter())
+
+
+logger_class = RedactingLogger
 
 # By default gunicorn opens a control socket in the home directory, which may be missing or
 # read-only, and which nobody asked for.

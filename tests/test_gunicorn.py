@@ -165,3 +165,9 @@ def test_a_request_that_cannot_be_read_is_logged_without_its_token(
         time.sleep(0.05)
     assert "sk_pat_[redacted]" in bare.log[before:]
     assert value[7:19] not in bare.log.lower()
+
+
+def test_addresses_of_requests_are_not_logged(proxied: Server) -> None:
+    proxied.get("/account/password/reset/key/1-a-one-time-link")
+    assert "Listening at" in proxied.log
+    assert "one-time-link" not in proxied.log

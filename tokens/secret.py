@@ -134,7 +134,8 @@ def _parse_peppers(text: str, signing_id: int) -> Peppers:
             raise ImproperlyConfigured(f"TOKEN_PEPPERS holds two peppers with the id {number}.")
         if len(value.encode()) < MIN_PEPPER_BYTES:
             raise ImproperlyConfigured(
-                f"The pepper {number} in TOKEN_PEPPERS is shorter than {MIN_PEPPER_BYTES} bytes: make a longer one."
+                f"The pepper {number} in TOKEN_PEPPERS is shorter than {MIN_PEPPER_BYTES} bytes: "
+                "make a longer one."
             )
         keys[int(number)] = value.encode()
     chosen = signing_id or max(keys)
