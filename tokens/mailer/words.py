@@ -79,7 +79,7 @@ def _created(notice: Notice, token: AccessToken, at: str) -> Mail:
         address=_address(notice),
         subject=f"{token.name} was created",
         lede=f"This token was created on {at}. It acts as you, until it ends or you revoke it.",
-        button=Link("Go to tokens", _page("tokens:list")),
+        button=Link("Look at the token", _page("tokens:detail", public_id=token.public_id)),
         facts=(
             Fact("Token", token.masked, mono=True),
             Fact("Can", _meaning(token)),
@@ -103,7 +103,7 @@ def _revoked(notice: Notice, token: AccessToken, at: str) -> Mail:
         address=_address(notice),
         subject=f"{token.name} was revoked",
         lede=f"{sentence} What still uses it is refused from now on.",
-        button=Link("Go to tokens", _page("tokens:list")),
+        button=Link("Look at the token", _page("tokens:detail", public_id=token.public_id)),
         facts=(
             Fact("Token", token.masked, mono=True),
             *([Fact("Reason", token.reason)] if token.reason else []),

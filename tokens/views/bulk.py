@@ -6,13 +6,10 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
-from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import trigger_client_event
@@ -24,6 +21,7 @@ from tokens.models.liveness import is_ended
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
+from tokens.views.leaving import leave
 
 # Who called within a day will most likely call again.
 IN_USE = timedelta(hours=24)
@@ -67,7 +65,7 @@ def revoke_tokens(request: HttpRequest) -> HttpResponse:
         form.show_again()
         return _question(request, lines, form, status=422)
     number = _revoke(request, doomed, form.cleaned_data["reason"])
-    return _done(request, f"{_tokens(number)} revoked")
+    return leave(request, f"{_tokens(number)} revoked")
 
 
 def _revoke(request: HttpRequest, doomed: list[Line], reason: str) -> int:
@@ -159,7 +157,7 @@ def _places(busy: list[Line]) -> str:
 def _nothing_left(request: HttpRequest) -> HttpResponse:
     """Say that the tokens have ended, as a repeated request finds them."""
     if request.method == "POST":
-        return _done(request, "These tokens have ended already")
+        return leave(request, "These tokens have ended already")
     return _answer(request, {"lines": []}, 200)
 
 
@@ -169,18 +167,4 @@ def _answer(request: HttpRequest, context: dict[str, Any], status: int) -> HttpR
     response = render(request, f"tokens/{name}.html", context, status=status)
     if htmx:
         trigger_client_event(response, "dialog-open", after="swap")
-    return response
-
-
-def _done(request: HttpRequest, sentence: str) -> HttpResponse:
-    """Go back to the list: by a redirect, or by closing the dialog that stands over it."""
-    here = reverse("tokens:list")
-    htmx: Any = getattr(request, "htmx", False)
-    if not htmx or urlsplit(htmx.current_url or "").path != here:
-        messages.success(request, sentence)
-        return HttpResponseRedirect(here, status=303)
-    response = HttpResponse(status=204)
-    trigger_client_event(response, "toast", {"value": sentence})
-    for event in ("dialog-close", "tokens-changed"):
-        trigger_client_event(response, event)
     return response

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
-from urllib.parse import urlsplit
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +18,7 @@ from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
 from tokens.views.detail import detail_url, own_token
+from tokens.views.leaving import leave
 from tokens.views.rows import row_of
 
 REVOKING = Purpose(
@@ -44,7 +42,7 @@ def revoke_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     lifecycle.revoke(
         token=token, origin=browser_origin(request), reason=form.cleaned_data["reason"]
     )
-    return _done(request, token)
+    return leave(request, f"{token.name} revoked", _back_url(request, token))
 
 
 def _question(
@@ -78,19 +76,6 @@ def _sentence(token: AccessToken) -> str:
     return f"Last used {used}{place}{client}. Its next request gets 401. This cannot be undone."
 
 
-def _done(request: HttpRequest, token: AccessToken) -> HttpResponse:
-    """Go back: by a redirect, or by closing the dialog that stands over the list."""
-    here, sentence = reverse("tokens:list"), f"{token.name} revoked"
-    if not _in_dialog(request, here):
-        messages.success(request, sentence)
-        return HttpResponseRedirect(_back_url(request, token), status=303)
-    response = HttpResponse(status=204)
-    trigger_client_event(response, "toast", {"value": sentence})
-    for event in ("dialog-close", "tokens-changed"):
-        trigger_client_event(response, event)
-    return response
-
-
 def _from_detail(request: HttpRequest) -> bool:
     # A word and not an address, so that nobody can be sent anywhere else with it.
     return request.GET.get("from") == "detail"
@@ -98,8 +83,3 @@ def _from_detail(request: HttpRequest) -> bool:
 
 def _back_url(request: HttpRequest, token: AccessToken) -> str:
     return detail_url(token) if _from_detail(request) else reverse("tokens:list")
-
-
-def _in_dialog(request: HttpRequest, list_path: str) -> bool:
-    htmx: Any = getattr(request, "htmx", False)
-    return bool(htmx) and urlsplit(htmx.current_url or "").path == list_path
