@@ -52,6 +52,9 @@ class Policy(models.Model):
     revoke_unused_after_days = models.PositiveIntegerField(null=True)
     blocks_from = models.DateTimeField(null=True)
 
+    class Meta:
+        default_permissions = ("view", "change")
+
     def __str__(self) -> str:
         return f"policy {self.pk}"
 
@@ -111,6 +114,9 @@ class Notice(models.Model):
         indexes: ClassVar = [
             models.Index(
                 fields=["due_at"], condition=models.Q(sent_at__isnull=True), name="notice_due"
+            ),
+            models.Index(
+                fields=["token"], condition=models.Q(token__isnull=False), name="notice_token"
             ),
         ]
 

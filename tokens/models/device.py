@@ -59,6 +59,7 @@ class DeviceGrant(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["expires_at"], name="device_expiry"),
             models.Index(fields=["network", "created_at"], name="device_network"),
+            models.Index(fields=["token"], condition=Q(token__isnull=False), name="device_token"),
         ]
 
     def __str__(self) -> str:

@@ -23,6 +23,7 @@ class TokenEvent(models.Model):
     data = models.JSONField(default=dict)
 
     class Meta:
+        default_permissions = ("view",)
         indexes: ClassVar = [
             models.Index(fields=["token_public_id", "id"], name="event_token"),
             models.Index(fields=["owner_id", "id"], name="event_owner"),

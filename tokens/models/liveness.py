@@ -65,13 +65,20 @@ def ended_q(now: datetime) -> Q:
     return Q(revoked_at__lte=now) | Q(retire_at__lte=now) | Q(expires_at__lte=now)
 
 
-def not_ended_q(now: datetime) -> Q:
-    """Return the condition for tokens that have not ended at ``now``, NULLs spelled out."""
+def not_ended_q(now: datetime, *, of: str = "") -> Q:
+    """Return the condition for tokens that have not ended at ``now``, NULLs spelled out.
+
+    ``of`` leads to the token from another row, such as ``replaces__``.
+    """
     return (
-        (Q(revoked_at__isnull=True) | Q(revoked_at__gt=now))
-        & (Q(retire_at__isnull=True) | Q(retire_at__gt=now))
-        & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+        _to_come(f"{of}revoked_at", now)
+        & _to_come(f"{of}retire_at", now)
+        & _to_come(f"{of}expires_at", now)
     )
+
+
+def _to_come(field: str, now: datetime) -> Q:
+    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__gt": now})
 
 
 def live_q(now: datetime) -> Q:

@@ -15,7 +15,6 @@ from django.db.models import (
     IntegerField,
     OuterRef,
     Q,
-    QuerySet,
     Value,
     When,
 )
@@ -41,18 +40,15 @@ _BY_NEED = (
 RANK = {status: rank for rank, status in enumerate(_BY_NEED)}
 
 
-def with_rotation(tokens: AccessTokenQuerySet) -> AccessTokenQuerySet:
-    """Add ``rotating``, whether a replacement is open, and ``replacement_works``, whether it was used."""
-    return tokens.annotate(
-        rotating=Exists(_replacements()),
-        replacement_works=Exists(_replacements().filter(first_used_at__isnull=False)),
+def with_rotation(tokens: AccessTokenQuerySet, now: datetime) -> AccessTokenQuerySet:
+    """Add ``rotating``: whether an open replacement stands beside the token, which itself may have ended."""
+    replacements = AccessToken.objects.filter(
+        not_ended_q(now),
+        replaces=OuterRef("pk"),
+        replaces__isnull=False,
+        rotation_closed_at__isnull=True,
     )
-
-
-def _replacements() -> QuerySet[AccessToken]:
-    return AccessToken.objects.filter(
-        replaces=OuterRef("pk"), replaces__isnull=False, rotation_closed_at__isnull=True
-    )
+    return tokens.annotate(rotating=Exists(replacements))
 
 
 def expiring_soon_q(now: datetime) -> Q:

@@ -116,6 +116,9 @@ class AccessToken(models.Model):
     objects = AccessTokenQuerySet.as_manager()
 
     class Meta:
+        # In the admin one looks and stops: nobody can be given a right to add or change tokens there.
+        default_permissions = ("view",)
+        permissions: ClassVar = [("revoke_accesstoken", "Can revoke anybody's token")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["owner", "name_key"], name="token_name_held_once_per_owner"
@@ -166,6 +169,10 @@ class AccessToken(models.Model):
             models.Index(fields=["last4"], name="token_last4"),
             models.Index(fields=["pepper_id"], name="token_pepper"),
             models.Index(fields=["family", "generation"], name="token_family"),
+            # Purge lets go of what replaced a token, and the foreign key itself looks for it.
+            models.Index(
+                fields=["replaces"], condition=Q(replaces__isnull=False), name="token_replaces"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -27,7 +27,10 @@ class TokenActivity(models.Model):
 
 
 class TokenUse(models.Model):
-    """How often one consumer used one scope of one token on one day (UTC), and how often in vain."""
+    """How often one consumer used one scope of one token on one day (UTC), and how often in vain.
+
+    Where a paused or ended token was presented, a mark of ``usage.knocks`` stands in the scope's place.
+    """
 
     token = models.ForeignKey(AccessToken, on_delete=models.PROTECT, db_index=False)
     day = models.DateField()
@@ -68,7 +71,8 @@ class TokenConsumer(models.Model):
     last_at = models.DateTimeField()
     days = models.PositiveIntegerField(default=1)
     count = models.PositiveBigIntegerField(default=0)
-    # The last nine gaps between uses, in seconds, oldest first.
+    # The last nine gaps between uses, in seconds, oldest first; ``usage.gaps`` says what a gap is,
+    # and ``insight`` reads them. A negative number at the end is how long the present run has lasted.
     gaps = models.JSONField(default=list)
 
     class Meta:
