@@ -13,6 +13,7 @@ from skytells_console.models import User
 from tests.cast import NOON, Clock, issue, origin
 from tokens import audit, lifecycle, projects, secret
 from tokens.lifecycle import AlreadyIssued, Issued, Wish
+from tokens.lifecycle.rows import new_row
 from tokens.models import (
     AccessToken,
     Created,
@@ -444,11 +445,9 @@ def test_many_tokens_are_made_with_one_event_that_names_them(
     made = lifecycle.issue_many(
         owners=[alice, bob, alice], wishes=wishes, origin=origin(None, door=Door.COMMAND)
     )
-    rows = AccessToken.objects.in_bulk(
-        [each.token.public_id for each in made], field_name="public_id"
-    )
+    rows = AccessToken.objects.in_bulk([each.public_id for each in made], field_name="public_id")
     for each, owner in zip(made, [alice, bob, alice], strict=True):
-        row = rows[each.token.public_id]
+        row = rows[each.public_id]
         assert (row.owner, row.name, row.name_key) == (owner, "seed", None)
         assert (row.pepper_id, bytes(row.digest)) == secret.digest(each.plaintext.reveal())
         assert (row.scopes, row.created_at, row.expires_at) == ("inference", clock.now, None)
@@ -457,8 +456,32 @@ def test_many_tokens_are_made_with_one_event_that_names_them(
     assert event.data == {
         "via": "command",
         "count": 3,
-        "tokens": [str(each.token.public_id) for each in made],
+        "tokens": [str(each.public_id) for each in made],
     }
+
+
+def test_a_row_of_many_is_the_row_that_one_issue_would_have_written(
+    clock: Clock, alice: User
+) -> None:
+    later = clock.now + timedelta(days=30)
+    wishes = [
+        Wish(name="tab\there", scopes=["inference"], expires_at=None, description="\\N"),
+        Wish(name="\\.", scopes=["projects.read", "account.read"], expires_at=later),
+        Wish(name="\"quoted\", 'twice'", scopes=["inference"], expires_at=later),
+        Wish(name="Träume 🚀", scopes=["inference"], expires_at=later, description="x; --"),
+    ]
+    own = {"id", "public_id", "family", "digest", "head4", "last4", "name_key", "request_id"}
+    lifecycle.issue_many(owners=[alice] * 4, wishes=wishes, origin=origin(alice))
+    seeded = list(AccessToken.objects.order_by("id").values())
+    assert len({each[name] for each in seeded for name in ("public_id", "family")}) == 8
+    for wish, row in zip(wishes, seeded, strict=True):
+        value = secret.mint()
+        one = new_row(alice, wish.name, row["scopes"], wish, value, Created.COMMAND, clock.now)
+        one.save()
+        alone = AccessToken.objects.values().get(pk=one.pk)
+        assert {name: row[name] for name in row.keys() - own} == {
+            name: alone[name] for name in alone.keys() - own
+        }
 
 
 def test_of_many_tokens_all_are_made_or_none(clock: Clock, alice: User) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from skytells_console.models import User
 from tests.cast import Clock, issue, origin
 from tests.threads import MEETING, PATIENCE, Later, before_update, meeting_before_update, together
 from tokens import lifecycle, projects, ratelimit
-from tokens.lifecycle import AlreadyIssued, Issued
+from tokens.lifecycle import AlreadyIssued, Issued, pausing
 from tokens.models import AccessToken, Project, TokenEvent
 from tokens.policy import Refused
 
@@ -166,6 +167,36 @@ def narrow_while_revoked(token: AccessToken, alice: User) -> list[Any]:
     return [narrowed, *revoked]
 
 
+def pause(token: AccessToken, alice: User, minutes: int | None) -> bool:
+    who = origin(alice)
+    until = None if minutes is None else who.at + timedelta(minutes=minutes)
+    return lifecycle.pause(token=token, until=until, origin=who)
+
+
+def pause_while_revoked(token: AccessToken, alice: User) -> list[Any]:
+    return meeting_before_update(
+        TOKENS,
+        lambda: pause(token, alice, None),
+        lambda: lifecycle.revoke(token=token, origin=origin(alice)),
+    )
+
+
+def resume_while_paused_anew(token: AccessToken, alice: User) -> list[Any]:
+    return meeting_before_update(
+        TOKENS,
+        lambda: lifecycle.resume(token=token, origin=origin(alice)),
+        lambda: pause(token, alice, None),
+    )
+
+
+def resume_while_revoked(token: AccessToken, alice: User) -> list[Any]:
+    return meeting_before_update(
+        TOKENS,
+        lambda: lifecycle.resume(token=token, origin=origin(alice)),
+        lambda: lifecycle.revoke(token=token, origin=origin(alice)),
+    )
+
+
 def test_of_two_simultaneous_revocations_one_ends_the_token(
     token: AccessToken, alice: User, carol: User
 ) -> None:
@@ -210,8 +241,70 @@ def test_a_narrowing_never_brings_a_revoked_token_back_to_life(
     assert (row.scopes == "projects.read") is narrowed
 
 
+def test_a_pause_never_brings_a_revoked_token_back_to_life(token: AccessToken, alice: User) -> None:
+    paused, revoked = pause_while_revoked(token, alice)
+    row = AccessToken.objects.get()
+    assert revoked is True
+    assert (row.revoked_at is None, row.name_key) == (False, None)
+    assert (row.paused_at is not None) is paused
+    assert kinds() == Counter(
+        {"token.issued": 1, "token.revoked": 1} | ({"token.paused": 1} if paused else {})
+    )
+
+
+def test_of_two_simultaneous_pauses_one_begins_it(token: AccessToken, alice: User) -> None:
+    outcomes = meeting_before_update(
+        TOKENS, lambda: pause(token, alice, 5), lambda: pause(token, alice, None)
+    )
+    # The one that came second moved the end that the first had set.
+    assert outcomes == [True, True]
+    assert kinds() == {"token.issued": 1, "token.paused": 1, "token.pause_moved": 1}
+    moved, row = TokenEvent.objects.get(kind="token.pause_moved"), AccessToken.objects.get()
+    assert row.paused_at is not None
+    assert row.paused_at.isoformat() == moved.data["since"]
+    assert (row.paused_until and row.paused_until.isoformat()) == moved.data["until"]
+
+
+def test_resuming_and_pausing_at_once_leave_what_the_last_event_says(
+    token: AccessToken, alice: User
+) -> None:
+    pause(token, alice, 60)
+    resumed, _ = resume_while_paused_anew(token, alice)
+    assert resumed is True
+    row = AccessToken.objects.get()
+    last = TokenEvent.objects.order_by("id").last()
+    assert last is not None
+    assert (row.paused_at is None) is (last.kind == "token.resumed")
+    assert row.paused_until is None
+    assert kinds()["token.resumed"] == 1
+
+
+def test_of_two_simultaneous_resumptions_one_resumes(token: AccessToken, alice: User) -> None:
+    pause(token, alice, None)
+    both = [lambda: lifecycle.resume(token=token, origin=origin(alice))] * 2
+    assert sorted(meeting_before_update(TOKENS, *both)) == [False, True]
+    assert kinds() == {"token.issued": 1, "token.paused": 1, "token.resumed": 1}
+
+
+def test_a_resumption_never_brings_a_revoked_token_back_to_life(
+    token: AccessToken, alice: User
+) -> None:
+    pause(token, alice, None)
+    resumed, revoked = resume_while_revoked(token, alice)
+    row = AccessToken.objects.get()
+    assert revoked is True
+    assert row.revoked_at is not None
+    assert (row.paused_at is None) is resumed
+    assert kinds()["token.resumed"] == int(resumed)
+
+
+PAUSING_RACES = ["pause and revoke", "resume and revoke", "resume twice", "pause twice"]
+
+
 @pytest.mark.postgresql
-@pytest.mark.parametrize("race", ["revoke", "first use", "narrow", "narrow and revoke"])
+@pytest.mark.parametrize(
+    "race", ["revoke", "first use", "narrow", "narrow and revoke", *PAUSING_RACES]
+)
 def test_the_races_above_are_lost_by_a_plain_save(
     token: AccessToken, alice: User, carol: User, monkeypatch: pytest.MonkeyPatch, race: str
 ) -> None:
@@ -225,7 +318,8 @@ def test_the_races_above_are_lost_by_a_plain_save(
         row.save()
         return True
 
-    monkeypatch.setattr(lifecycle, "_update", check_then_save)
+    monkeypatch.setattr(lifecycle, "update", check_then_save)
+    monkeypatch.setattr(pausing, "update", check_then_save)
     if race == "revoke":
         assert revoke_twice(token, alice, carol) == [True, True]
         assert kinds()["token.revoked"] == 2
@@ -234,9 +328,34 @@ def test_the_races_above_are_lost_by_a_plain_save(
         assert kinds()["token.first_used"] == 2
     elif race == "narrow":
         assert narrow_twice(token, alice) == [True, True]
+    elif race in PAUSING_RACES:
+        lose_a_pausing_race(race, token, alice)
     else:
         assert narrow_while_revoked(token, alice) == [True, True]
         assert AccessToken.objects.get().revoked_at is None
+
+
+def lose_a_pausing_race(race: str, token: AccessToken, alice: User) -> None:
+    """Run a race in which both read before either writes, and see what was lost."""
+    if race.startswith("resume"):
+        pause(token, alice, None)
+    if race.endswith("and revoke"):
+        # Whichever was written last won, and the other's change is gone without a trace.
+        run = pause_while_revoked if race.startswith("pause") else resume_while_revoked
+        changed, revoked = run(token, alice)
+        row = AccessToken.objects.get()
+        assert (changed, revoked) == (True, True)
+        unpaused = row.paused_at is None
+        assert row.revoked_at is None or unpaused is race.startswith("pause")
+    elif race == "resume twice":
+        both = [lambda: lifecycle.resume(token=token, origin=origin(alice))] * 2
+        assert meeting_before_update(TOKENS, *both) == [True, True]
+        assert kinds()["token.resumed"] == 2
+    else:
+        meeting_before_update(
+            TOKENS, lambda: pause(token, alice, 5), lambda: pause(token, alice, None)
+        )
+        assert kinds()["token.paused"] == 2
 
 
 # --- Where one statement counts -----------------------------------------------------------------

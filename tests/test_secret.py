@@ -43,6 +43,15 @@ def test_no_two_minted_values_are_alike() -> None:
     assert len({secret.mint().reveal() for _ in range(1000)}) == 1000
 
 
+def test_many_values_are_minted_as_one_is() -> None:
+    values = [value.reveal() for value in secret.mint_many(1000)]
+    assert len(set(values)) == 1000
+    assert all(secret.is_well_formed(value) for value in values)
+    # No value begins where another one's digits end.
+    assert len({value[start : start + 14] for value in values for start in (7, 21, 35)}) == 3000
+    assert secret.mint_many(0) == []
+
+
 def test_the_checksum_is_the_crc_32_that_other_programs_compute() -> None:
     assert value_of("0" * 56)[-8:] == "8823514e"
 

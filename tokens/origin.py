@@ -7,8 +7,10 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 MAX_CONSUMER_NAME = 80
+MAX_USER_AGENT = 256
 
 
 class Door(StrEnum):
@@ -39,8 +41,7 @@ class Origin:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Consumer:
+class Consumer(NamedTuple):
     """What used a token, as far as the console can tell: a network, a kind of client, and a name.
 
     ``name`` comes from the ``X-Skytells-Consumer`` header: it is shown, never trusted.
@@ -83,7 +84,7 @@ def client_label(user_agent: str) -> str:
 
     The Skytells CLI sends only ``node``, so it is called "Node.js client"; no version is invented.
     """
-    lowered = user_agent[:256].lower()
+    lowered = user_agent[:MAX_USER_AGENT].lower()
     for needle, label in _LABELS:
         if needle in lowered:
             return label

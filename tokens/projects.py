@@ -20,6 +20,9 @@ INVALID_TYPE = (
     f"A type is up to {MAX_TYPE} letters, digits, dashes and underscores.",
 )
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
+# Letters that fall apart into no ASCII letter and a mark, and that everybody spells like this.
+_SPELT_OUT = str.maketrans({"Æ": "Ae", "æ": "ae", "Ø": "O", "ø": "o", "Œ": "Oe", "œ": "oe"})
+_SPELT_OUT |= str.maketrans({"Đ": "D", "đ": "d", "Ł": "L", "ł": "l", "Þ": "Th", "þ": "th"})
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z", re.ASCII)
 
 
@@ -35,7 +38,7 @@ def create(*, owner_id: int, name: str, type: str = "", origin: Origin) -> Proje
     cleaned = _check_name(name)
     kind = check_type(type)
     with transaction.atomic():
-        get_user_model().objects.select_for_update().only("pk").get(pk=owner_id)
+        get_user_model().objects.select_for_update(no_key=True).only("pk").get(pk=owner_id)
         mine = Project.objects.owned_by(owner_id)
         if mine.count() >= settings.PROJECTS_MAX:
             raise policy.Refused(
@@ -81,7 +84,9 @@ def _check_name(name: str) -> str:
 
 def _free_slug(name: str, taken: Iterable[str]) -> str:
     """Return a readable slug that the person does not use yet."""
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    # Folding the case writes ß as ss; what is no ASCII letter after that has none to stand for it.
+    plain = unicodedata.normalize("NFKD", name.translate(_SPELT_OUT)).casefold()
+    ascii_name = plain.encode("ascii", "ignore").decode()
     base = _NOT_SLUG.sub("-", ascii_name).strip("-")[:64].strip("-") or "project"
     slug, number = base, 1
     while slug in taken:

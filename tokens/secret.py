@@ -14,19 +14,23 @@ import re
 import secrets
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 PREFIX = "sk_pat_"
+SERVICE_PREFIX = "sk_svc_"
 LENGTH = 71
 _RANDOM_HEX = 56
 _CHECKED_LENGTH = len(PREFIX) + _RANDOM_HEX
 _SHAPE = re.compile(r"sk_pat_[0-9a-f]{64}\Z", re.ASCII)
+_SERVICE_SHAPE = re.compile(r"sk_svc_[0-9a-f]{64}\Z", re.ASCII)
+_ANYWHERE = re.compile(r"sk_pat_[0-9a-f]{64}", re.ASCII)
 # Eight digits are enough to be somebody's secret by accident; any case, because people retype.
-_FRAGMENT = re.compile(r"sk_pat_[0-9a-f]{8,}", re.IGNORECASE)
+_FRAGMENT = re.compile(r"sk_(pat|svc)_[0-9a-f]{8,}", re.IGNORECASE)
 _PEPPER_ID = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
 MIN_PEPPER_BYTES = 32
 _BARE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
@@ -45,7 +49,7 @@ MAX_NORMALISED = 1000
 
 
 class Plaintext:
-    """A token's value on its one way out; whatever prints or formats it shows the masked form."""
+    """A secret's value on its one way out; whatever prints or formats it shows the masked form."""
 
     __slots__ = ("_value",)
 
@@ -63,7 +67,7 @@ class Plaintext:
         return [PREFIX, *(body[start : start + 8] for start in range(0, len(body), 8))]
 
     def __str__(self) -> str:
-        return masked(self._value[7:11], self._value[-4:])
+        return f"{self._value[:11]}…{self._value[-4:]}"
 
     def __repr__(self) -> str:
         return f"<Plaintext {self}>"
@@ -77,12 +81,31 @@ class Peppers(NamedTuple):
 
     keys: Mapping[int, bytes]
     signing_id: int
+    signing_first: tuple[bytes, ...]
 
 
 def mint() -> Plaintext:
     """Return a new token's value, from the operating system's source of randomness."""
     checked = PREFIX + secrets.token_hex(_RANDOM_HEX // 2)
     return Plaintext(checked + _checksum(checked))
+
+
+def mint_many(number: int) -> list[Plaintext]:
+    """Return new values as ``mint`` does, with one question to the source of randomness for all."""
+    digits = secrets.token_hex(number * _RANDOM_HEX // 2)
+    starts = range(0, number * _RANDOM_HEX, _RANDOM_HEX)
+    checked = (PREFIX + digits[start : start + _RANDOM_HEX] for start in starts)
+    return [Plaintext(each + _checksum(each)) for each in checked]
+
+
+def mint_for_service() -> Plaintext:
+    """Return a new value with which a service proves itself: 256 bits, and never taken for a token."""
+    return Plaintext(SERVICE_PREFIX + secrets.token_hex(32))
+
+
+def is_service_secret(value: str) -> bool:
+    """Say whether ``value`` has the exact shape of a service's secret."""
+    return _SERVICE_SHAPE.match(value) is not None
 
 
 def is_well_formed(value: str) -> bool:
@@ -114,17 +137,26 @@ def digest(value: str) -> tuple[int, bytes]:
 def digests(value: str) -> list[bytes]:
     """Return the digests of ``value`` under every pepper, the signing one first, for a look-up."""
     raw = value.encode("ascii")
-    ordered = _signing_first(settings.TOKEN_PEPPERS, settings.TOKEN_PEPPER_ID)
-    return [hmac.digest(key, raw, "sha256") for key in ordered]
-
-
-def peppers() -> Peppers:
-    """Return the configured peppers. Raises ``ImproperlyConfigured`` when they cannot be used."""
-    return _parse_peppers(settings.TOKEN_PEPPERS, settings.TOKEN_PEPPER_ID)
+    return [hmac.digest(key, raw, "sha256") for key in peppers().signing_first]
 
 
 @functools.cache
-def _parse_peppers(text: str, signing_id: int) -> Peppers:
+def peppers() -> Peppers:
+    """Return the configured peppers, which are read once: others count from the next start on.
+
+    Raises ``ImproperlyConfigured`` when they cannot be used.
+    """
+    keys = _parse_peppers(settings.TOKEN_PEPPERS)
+    signing_id = settings.TOKEN_PEPPER_ID or max(keys)
+    if signing_id not in keys:
+        raise ImproperlyConfigured(
+            f"TOKEN_PEPPER_ID is {signing_id}, but TOKEN_PEPPERS has no such id."
+        )
+    others = (key for number, key in keys.items() if number != signing_id)
+    return Peppers(keys, signing_id, (keys[signing_id], *others))
+
+
+def _parse_peppers(text: str) -> dict[int, bytes]:
     keys: dict[int, bytes] = {}
     for entry in re.split(r"[,\s]+", text.strip()):
         number, colon, value = entry.partition(":")
@@ -138,19 +170,7 @@ def _parse_peppers(text: str, signing_id: int) -> Peppers:
                 "make a longer one."
             )
         keys[int(number)] = value.encode()
-    chosen = signing_id or max(keys)
-    if chosen not in keys:
-        raise ImproperlyConfigured(
-            f"TOKEN_PEPPER_ID is {chosen}, but TOKEN_PEPPERS has no such id."
-        )
-    return Peppers(keys, chosen)
-
-
-@functools.cache
-def _signing_first(text: str, signing_id: int) -> tuple[bytes, ...]:
-    keys = _parse_peppers(text, signing_id)
-    others = (key for number, key in keys.keys.items() if number != keys.signing_id)
-    return (keys.keys[keys.signing_id], *others)
+    return keys
 
 
 def masked(head4: str, last4: str) -> str:
@@ -186,10 +206,43 @@ def _seen(text: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with everything shaped like a token cut down to its prefix."""
-    return _BARE.sub(_cut_bare, _FRAGMENT.sub(f"{PREFIX}[redacted]", text))
+    """Return ``text`` with everything shaped like a secret cut down to its prefix."""
+    return _BARE.sub(_cut_bare, _FRAGMENT.sub(_cut_fragment, text))
+
+
+def _cut_fragment(found: re.Match[str]) -> str:
+    return f"sk_{found[1].lower()}_[redacted]"
+
+
+def redact_address(address: str) -> str:
+    """Return a path with its query, without any token that a link may have put there.
+
+    Only what holds one is written anew; every other address stays as it came.
+    """
+    path, mark, query = address.partition("?")
+    safe = [
+        (_without_token(name), _without_token(value))
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    ]
+    if contains_token(unquote(path)):
+        path = "/"
+    if safe == parse_qsl(query, keep_blank_values=True):
+        return f"{path}{mark}{query}"
+    return f"{path}?{urlencode(safe)}"
+
+
+def _without_token(text: str) -> str:
+    cut = redact(text)
+    return f"{PREFIX}[redacted]" if contains_token(cut) else cut
 
 
 def _cut_bare(digits: re.Match[str]) -> str:
     known = is_well_formed(PREFIX + digits[0].lower())
     return f"{PREFIX}[redacted]" if known else digits[0]
+
+
+def found_in(text: str) -> Iterator[str]:
+    """Yield every token that ``text`` holds in full, with its checksum right, wherever it stands."""
+    for match in _ANYWHERE.finditer(text):
+        if is_well_formed(match[0]):
+            yield match[0]

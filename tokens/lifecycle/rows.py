@@ -1,15 +1,11 @@
-"""A token's row before it is stored: made from a wish, and written many at once for seeding."""
+"""What is asked for and what is answered, and a token's row before it is stored."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from django.db import connection, connections
-from django.db.models import Field
 
 from tokens import policy, secret
 from tokens.models import AccessToken, Created, Project
@@ -24,6 +20,22 @@ class Wish:
     expires_at: datetime | None
     description: str = ""
     projects: Sequence[Project] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token and its value: the only moment at which the two are together."""
+
+    token: AccessToken
+    plaintext: secret.Plaintext
+
+
+class AlreadyIssued(Exception):  # noqa: N818 - the first request succeeded; this tells of it
+    """The same request minted before; its value was shown then and cannot be shown again."""
+
+    def __init__(self, token: AccessToken) -> None:
+        super().__init__("This request has made its token already.")
+        self.token = token
 
 
 def new_row(
@@ -53,28 +65,3 @@ def new_row(
         created_via=via,
         expires_at=wish.expires_at,
     )
-
-
-def insert_many(tokens: Sequence[AccessToken]) -> None:
-    """Write many new rows with one statement; they get no primary key."""
-    # ``bulk_create`` compiles every value of every row, which costs more than all the rest of a
-    # seeding. Here one statement is run for all rows, and a repeated value is prepared once a field.
-    meta = AccessToken._meta
-    fields = [field for field in meta.concrete_fields if not field.primary_key]
-    prepare = [(field.attname, functools.cache(_preparing(field))) for field in fields]
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(field.column)) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    # Only names from the model are written into the statement; every value is a parameter.
-    statement = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            statement,
-            [[ready(getattr(token, name)) for name, ready in prepare] for token in tokens],
-        )
-
-
-def _preparing(field: Field[Any, Any]) -> Callable[[Any], Any]:
-    # The name ``connection`` is looked up anew at each use, which would be half of the work here.
-    database = connections[connection.alias]
-    return lambda value: field.get_db_prep_save(value, database)

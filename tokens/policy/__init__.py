@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tokens.models.rotation import open_replacement_q
 from tokens.policy.expiry import MIN_LIFETIME, PRESET_DAYS, check_expiry, preset_expiry
 from tokens.policy.refusal import Refused
-from tokens.policy.room import DAY, check_room, open_replacement_q
+from tokens.policy.room import DAY, check_room
+from tokens.policy.rotation import check_projects, check_retirement, check_rotatable, check_subset
 from tokens.policy.rules import (
     DEFAULT_DAYS,
     PolicyRow,
@@ -50,8 +52,12 @@ __all__ = [
     "accepted_q",
     "check_expiry",
     "check_name",
+    "check_projects",
+    "check_retirement",
     "check_room",
+    "check_rotatable",
     "check_scopes",
+    "check_subset",
     "check_text",
     "current_rules",
     "is_accepted",

@@ -5,27 +5,29 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
 
 from tokens.models import AccessToken
 from tokens.models.liveness import live_q
+from tokens.models.rotation import open_replacement_q
+from tokens.models.token import AccessTokenQuerySet
 from tokens.policy.refusal import Refused
 from tokens.policy.rules import Rules
 
 DAY = timedelta(days=1)
 
 
-def check_room(owner_id: int, rules: Rules, *, now: datetime) -> None:
+def check_room(owner_id: int, rules: Rules, *, now: datetime, replacing: bool = False) -> None:
     """Raise ``Refused`` when the person has too many tokens, made too many today, or none may be made.
 
-    Exact only under the owner's lock, which ``lifecycle.issue`` holds.
+    A replacement needs no room of its own, because the pair counts as one token. Exact only under the
+    owner's lock, which ``lifecycle`` holds.
     """
     if not rules.new_tokens_allowed:
         raise Refused(
             "", "no_new_tokens", "New tokens are switched off for now. Ask your administrator."
         )
     mine = AccessToken.objects.filter(owner_id=owner_id)
-    if mine.filter(live_q(now)).exclude(open_replacement_q(now)).count() >= rules.max_live_tokens:
+    if not replacing and _count_live(mine, now) >= rules.max_live_tokens:
         raise Refused(
             "",
             "too_many_tokens",
@@ -40,11 +42,5 @@ def check_room(owner_id: int, rules: Rules, *, now: datetime) -> None:
         )
 
 
-def open_replacement_q(now: datetime) -> Q:
-    """Return the condition for replacements whose rotation is open: the pair counts as one token."""
-    old_goes_on = (
-        (Q(replaces__revoked_at__isnull=True) | Q(replaces__revoked_at__gt=now))
-        & (Q(replaces__retire_at__isnull=True) | Q(replaces__retire_at__gt=now))
-        & (Q(replaces__expires_at__isnull=True) | Q(replaces__expires_at__gt=now))
-    )
-    return Q(replaces__isnull=False, rotation_closed_at__isnull=True) & old_goes_on
+def _count_live(mine: AccessTokenQuerySet, now: datetime) -> int:
+    return mine.filter(live_q(now)).exclude(open_replacement_q(now)).count()

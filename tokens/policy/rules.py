@@ -72,8 +72,13 @@ def current_rules() -> Rules:
 
 def rules_of(row: PolicyRow) -> Rules:
     """Return the rules that a policy's columns and the installation's settings make together."""
-    return _rules(
-        row,
+    return _rules(row, *_installed())
+
+
+@functools.cache
+def _installed() -> tuple[bool, timedelta, bool, int]:
+    """Return what the settings say, read once: asking them costs each request more than the rules."""
+    return (
         settings.TOKENS_ALLOW_NEW,
         settings.TOKENS_MAX_LIFETIME,
         settings.TOKENS_ALLOW_NO_EXPIRATION,

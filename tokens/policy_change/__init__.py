@@ -1,0 +1,21 @@
+"""How the rules for all tokens change: what a change would touch, and the only writer of ``Policy``.
+
+A version is never changed: saving adds a row, and the row with the highest id is in force. Saving
+revokes nothing; from ``blocks_from`` on the verdict refuses what is out of policy.
+"""
+
+from __future__ import annotations
+
+from tokens.policy_change.effect import Effect, Line, effect, outside
+from tokens.policy_change.saving import Draft, Overtaken, current, save
+
+__all__ = [
+    "Draft",
+    "Effect",
+    "Line",
+    "Overtaken",
+    "current",
+    "effect",
+    "outside",
+    "save",
+]
