@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +17,11 @@ from pytest_django import Settings
 from skytells_console.models import User
 from tests.cast import NOON, Clock, issue
 from tests.threads import held_elsewhere
-from tokens import usage
+from tokens import insight, usage
 from tokens.models import AccessToken, TokenActivity, TokenConsumer, TokenUse
 from tokens.origin import Consumer
 from tokens.usage import OTHERS, consumer_key, lines
+from tokens.usage.gaps import with_gap
 
 HOME = Consumer("203.0.113.0/24", "curl")
 CI = Consumer("198.51.100.0/24", "Node.js client", "nightly")
@@ -212,16 +211,47 @@ def test_uses_that_arrive_out_of_order_keep_the_latest_time(
 def test_the_days_of_a_consumer_and_the_last_nine_gaps_are_remembered(
     token: AccessToken, clock: Clock
 ) -> None:
-    gaps = [10, 20, 30, 40, 50, 60, 3600, 86400, 90, 100, 86400]
+    gaps = [36_000 + 100 * number for number in range(11)]
     use(token)
     for gap in gaps:
         clock.tick(seconds=gap)
         use(token)
         usage.flush()
     seen = TokenConsumer.objects.get()
-    assert seen.gaps == gaps[-9:]
-    assert (seen.count, seen.days) == (12, 3)
+    assert seen.gaps[:9] == gaps[-9:]
+    assert (seen.count, seen.days) == (12, 6)
     assert (seen.first_at, seen.last_at) == (NOON, clock.now)
+
+
+HOURS, DAYS = 3_600, 86_400
+
+
+@pytest.mark.parametrize(
+    ("gaps", "usual"),
+    [
+        pytest.param([60] * 500, 60, id="polls every minute"),
+        pytest.param([60] * 500 + [2 * HOURS] + [60] * 5, 60, id="polls, and was down once"),
+        pytest.param([60] * 500 + [2 * HOURS] + [60] * 500, 60, id="polls again for hours"),
+        pytest.param([3, 4, 2, 30 * DAYS] * 4, 30 * DAYS, id="a few calls once a month"),
+        pytest.param(([60] * 20 + [30 * DAYS]) * 4, 30 * DAYS, id="twenty minutes once a month"),
+        pytest.param(([60] * 3 + [HOURS]) * 9, HOURS, id="some minutes every hour"),
+        pytest.param(([60] * 480 + [16 * HOURS]) * 5, 16 * HOURS, id="working hours"),
+        pytest.param(([5, DAYS] * 4 + [5, 3 * DAYS]) * 3, DAYS, id="every working day"),
+        pytest.param([HOURS] * 9 + [2 * DAYS] + [HOURS] * 60, HOURS, id="hourly, after a weekend"),
+        pytest.param([60] * 3, 60, id="three gaps are enough"),
+        pytest.param([60] * 2, None, id="two gaps are not"),
+        pytest.param([0, 0, 0, -5], None, id="a clock that stands or goes back"),
+    ],
+)
+def test_the_usual_gap_is_the_rhythm_of_runs_and_not_of_the_calls_in_them(
+    gaps: list[int], usual: int | None
+) -> None:
+    kept: list[int] = []
+    for gap in gaps:
+        kept = with_gap(kept, gap)
+    assert len(kept) <= 10
+    found = insight.usual_gap(kept)
+    assert found == (None if usual is None else usual * SECOND)
 
 
 def test_uses_of_one_instant_leave_no_gap(token: AccessToken, clock: Clock) -> None:
@@ -274,8 +304,7 @@ def test_long_queues_are_written_in_short_transactions(
 ) -> None:
     sizes = []
     write = usage._write_now
-    for module in (usage, lines):
-        monkeypatch.setattr(module, "MAX_CONSUMERS_PER_DAY", 1000)
+    monkeypatch.setattr(lines, "MAX_CONSUMERS_PER_DAY", 1000)
     monkeypatch.setattr(usage, "_write_now", lambda _: 0)
     for number in range(250):
         use(token, Consumer(f"10.0.{number}.0/24", "curl"))
@@ -414,52 +443,90 @@ def test_the_short_wait_ends_with_its_transaction(alice: User) -> None:
 # --- The thread, the exit, the fork -------------------------------------------------------------
 
 
-def wake_with(monkeypatch: pytest.MonkeyPatch, event: type) -> None:
-    """Give the flush thread another clock; the threads themselves keep Python's own events."""
-    parts = {"Event": event, "Thread": threading.Thread, "Lock": threading.Lock}
-    monkeypatch.setattr(usage, "threading", SimpleNamespace(**parts))
-
-
 @pytest.fixture
-def own_gatherer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the test a gatherer whose thread ends up with it, not with the other tests."""
-    monkeypatch.setattr(usage, "_gathered", usage._Gathered())
+def own_gatherer(monkeypatch: pytest.MonkeyPatch) -> Iterator[usage._Gathered]:
+    """Give the test a gatherer whose thread ends with it."""
+    gathered = usage._Gathered()
+    monkeypatch.setattr(usage, "_gathered", gathered)
     monkeypatch.setattr(usage.atexit, "register", lambda _: None)
+    yield gathered
+    usage._end_thread(gathered)
+    assert gathered.thread is None or not gathered.thread.is_alive()
+
+
+def soon(what: Callable[[], Any], expected: Any) -> None:
+    """Wait until ``what`` returns what is expected."""
+    deadline = time.monotonic() + 10
+    while what() != expected and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert what() == expected
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_flush_thread_starts_with_the_first_use_and_writes_by_itself(
-    own_gatherer: None, alice: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    own_gatherer: usage._Gathered, alice: User, settings: Settings
 ) -> None:
-    stop, stopped = threading.Event(), threading.Event()
-
-    class Wake:
-        def wait(self, seconds: float) -> bool:
-            return stop.wait(seconds)
-
-    def run() -> None:
-        forever()
-        stopped.set()
-
-    forever = usage._flush_forever
-    wake_with(monkeypatch, Wake)
-    monkeypatch.setattr(usage, "_flush_forever", run)
-    settings.USE_FLUSH_SECONDS = 0.05
+    settings.USE_FLUSH_SECONDS = 0.2
     token = issue(alice).token
-    try:
-        use(token, times=5)
-        thread = usage._gathered.thread
-        assert thread is not None
-        assert thread.daemon
-        use(token)
-        assert usage._gathered.thread is thread
-        deadline = time.monotonic() + 10
-        while uses() != [(6, 0)] and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert uses() == [(6, 0)]
-    finally:
-        stop.set()
-        assert stopped.wait(10)
+    use(token, times=5)
+    thread = own_gatherer.thread
+    assert thread is not None
+    assert thread.daemon
+    use(token)
+    assert own_gatherer.thread is thread
+    soon(uses, [(6, 0)])
+    use(token)
+    soon(uses, [(7, 0)])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_writes_first_sights_at_once_and_together(
+    own_gatherer: usage._Gathered,
+    alice: User,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    write = usage.write_lines
+    monkeypatch.setattr(
+        usage, "write_lines", lambda taken: sizes.append(len(taken)) or write(taken)
+    )
+    settings.USE_FLUSH_SECONDS = 3600
+    token = issue(alice).token
+    with CaptureQueriesContext(connection) as mine:
+        for number in range(20):
+            use(token, Consumer(f"10.0.{number}.0/24", "curl"))
+    assert len(mine) == 0
+    soon(lambda: len(uses()), 20)
+    assert len(sizes) <= 2
+    # The thread goes on when that is done, and writes nothing twice.
+    use(token, CI)
+    use(token, CI)
+    soon(lambda: len(uses()), 21)
+    assert sum(sizes) == 21
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_broke_under_the_thread_is_replaced_and_loses_nothing(
+    own_gatherer: usage._Gathered,
+    alice: User,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = usage.write_lines
+
+    def write_and_break(taken: Any) -> None:
+        write(taken)
+        # As if the server had ended the session; Django's own connection knows nothing of it.
+        connection.connection.close()
+
+    settings.USE_FLUSH_SECONDS = 3600
+    token = issue(alice).token
+    monkeypatch.setattr(usage, "write_lines", write_and_break)
+    for number in range(1, 4):
+        use(token, Consumer(f"10.0.{number}.0/24", "curl"))
+        soon(lambda number=number: len(uses()), number)
 
 
 def test_without_an_interval_no_thread_starts(
@@ -470,24 +537,44 @@ def test_without_an_interval_no_thread_starts(
     assert usage._gathered.thread is None
 
 
+@pytest.mark.parametrize("step", ["flush", "_write_first_sights"])
 def test_a_fault_does_not_end_the_flush_thread(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    own_gatherer: usage._Gathered,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    step: str,
 ) -> None:
-    rounds = iter([False, False, True])
+    tries = []
 
-    class Wake:
-        def wait(self, _: float) -> bool:
-            return next(rounds)
-
-    def fail() -> int:
+    def fail(*_: Any) -> int:
+        own_gatherer.wake.clear()
+        tries.append(step)
         raise RuntimeError("surprise")
 
-    wake_with(monkeypatch, Wake)
-    monkeypatch.setattr(usage, "flush", fail)
-    thread = threading.Thread(target=usage._flush_forever)
-    thread.start()
-    thread.join(10)
-    assert caplog.text.count("the next round tries again") == 2
+    settings.USE_FLUSH_SECONDS = 0.05
+    monkeypatch.setattr(usage, step, fail)
+    usage._start_flushing()
+    for number in (1, 2):
+        own_gatherer.wake.set()
+        soon(lambda number=number: len(tries) >= number, True)
+    soon(lambda: caplog.text.count("the next round tries again") >= 2, True)
+    assert own_gatherer.thread is not None
+    assert own_gatherer.thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_thread_was_about_to_write_is_written_at_exit(
+    own_gatherer: usage._Gathered, alice: User, settings: Settings
+) -> None:
+    settings.USE_FLUSH_SECONDS = 3600
+    token = issue(alice).token
+    use(token, times=2)
+    use(token, CI)
+    usage._flush_at_exit()
+    assert sorted(uses()) == [(1, 0), (2, 0)]
+    assert own_gatherer.thread is not None
+    assert not own_gatherer.thread.is_alive()
 
 
 def test_what_was_gathered_is_written_at_exit(token: AccessToken, clock: Clock) -> None:

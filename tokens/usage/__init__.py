@@ -1,9 +1,10 @@
 """What used a token: gathered in the process, written soon, and never at a request's expense.
 
-The first sight of a token, scope and consumer is written at once; later uses are counted in memory
-and a small thread writes them every minute and at exit. A write waits at most 50 milliseconds; what
-could not be written stays in memory, whose size is bounded. Pages therefore say "within a minute"
-and "at least".
+A small thread writes the first sight of a token, scope and consumer at once, together with those of
+the same moment; later uses are counted in memory and written every minute and at exit. A write waits
+at most 50 milliseconds; what could not be written stays in memory, whose size is bounded. Pages
+therefore say "within a minute" and "at least". Where no thread runs, as in most tests, a first sight
+is written by the call itself.
 """
 
 from __future__ import annotations
@@ -12,27 +13,63 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Iterable
-from datetime import date, datetime
+import time
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 
 from django.conf import settings
 from django.db import DataError, Error as DatabaseFault, IntegrityError, connection
 from django.utils import timezone
 
 from tokens.origin import Consumer
+from tokens.usage.knocks import (
+    NOBODY,
+    Knocker,
+    Knocks,
+    after_end,
+    during_pause,
+    knocks_of,
+    mark_of_pause,
+    tell_owners,
+)
 from tokens.usage.lines import (
-    MAX_CONSUMERS_PER_DAY,
+    ENDED,
     OTHERS,
+    Crowd,
     Key,
     Tally,
     consumer_key,
     write_lines,
 )
+from tokens.usage.muting import mute, unmute
 
-__all__ = ["OTHERS", "Key", "Tally", "consumer_key", "flush", "forget_gathered", "record"]
+__all__ = [
+    "ENDED",
+    "NOBODY",
+    "OTHERS",
+    "Key",
+    "Knocker",
+    "Knocks",
+    "Tally",
+    "after_end",
+    "consumer_key",
+    "during_pause",
+    "flush",
+    "forget_gathered",
+    "knock",
+    "knocks_of",
+    "mark_of_pause",
+    "mute",
+    "record",
+    "unmute",
+]
 
 MAX_GATHERED = 50_000
+LINES_A_TRANSACTION = 100
+# A transaction costs as much as seventy lines, and no page is looked at within this time (seconds).
+MOMENT = 0.05
 TRIES_AT_EXIT = 20
+KNOCK_PAUSE = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +82,15 @@ class _Gathered:
         self.tallies: dict[Key, Tally] = {}
         # The consumers seen of each token and day, so that one caller who invents names fills
         # neither the memory of all nor the database with first sights.
-        self.consumers: dict[tuple[int, date], set[Consumer]] = {}
+        self.consumers: dict[Crowd, set[Consumer]] = {}
+        # When a knock at a paused token was last written at once.
+        self.knocked: dict[int, datetime] = {}
         self.lost = 0
         self.thread: threading.Thread | None = None
+        # First sights that the thread is to write at once, and what wakes it.
+        self.unseen: list[Key] = []
+        self.wake = threading.Event()
+        self.ending = False
 
 
 _gathered = _Gathered()
@@ -71,31 +114,68 @@ def record(
     at: datetime,
     allowed: bool = True,
 ) -> None:
-    """Count one use. Never raises and never waits longer than 50 milliseconds."""
-    _start_flushing()
-    day = at.date()
+    """Count one use. Never raises, and waits for no database where the flush thread runs."""
+    tally = Tally(int(allowed), int(not allowed), at, at if allowed else None, address)
+    key, first_sight = _gather(Key(token_id, at.date(), scope, consumer), tally)
+    if first_sight:
+        _write_soon(key)
+
+
+def _write_soon(key: Key) -> None:
+    """Have a first sight written at once, by the thread where it runs: the request does not wait."""
+    if _gathered.thread is None:
+        _write_now([key])
+        return
     with _gathered.lock:
-        key = Key(token_id, day, scope, _listed(token_id, day, consumer))
-        tally = _gathered.tallies.get(key)
-        first_sight = tally is None
-        if tally is None:
+        _gathered.unseen.append(key)
+    _gathered.wake.set()
+
+
+def knock(*, token_id: int, mark: str, consumer: Consumer, at: datetime) -> None:
+    """Count one request of a token that is paused or has ended, without slowing its refusal.
+
+    ``mark`` is ``ENDED`` or that of the pause. An ended token's knocks are written by the flush alone. A
+    paused one's owner may be watching, so its first sights are written at once, one a minute at most.
+    """
+    key, first_sight = _gather(Key(token_id, at.date(), mark, consumer), Tally(0, 1, at))
+    if first_sight and mark != ENDED and _is_a_minute_later(token_id, at):
+        _write_soon(key)
+
+
+def _gather(key: Key, tally: Tally) -> tuple[Key, bool]:
+    """Count in memory; return the key that was counted, and whether it has to be written at once."""
+    _start_flushing()
+    with _gathered.lock:
+        key = _listed(key)
+        gathered = _gathered.tallies.get(key)
+        first_sight = gathered is None
+        if gathered is None:
             if len(_gathered.tallies) >= MAX_GATHERED:
                 _gathered.lost += 1
-                return
-            tally = _gathered.tallies[key] = Tally()
-        tally.add(Tally(int(allowed), int(not allowed), at, at if allowed else None, address))
-    if first_sight:
-        _write_now([key])
+                return key, False
+            gathered = _gathered.tallies[key] = Tally()
+        gathered.add(tally)
+    return key, first_sight
 
 
-def _listed(token_id: int, day: date, consumer: Consumer) -> Consumer:
-    """Return the consumer, or "others" once this process saw too many of the token that day."""
-    seen = _gathered.consumers.setdefault((token_id, day), set())
-    if consumer not in seen:
-        if len(seen) >= MAX_CONSUMERS_PER_DAY:
-            return OTHERS
-        seen.add(consumer)
-    return consumer
+def _listed(key: Key) -> Key:
+    """Return the key, or that of "others" once this process saw too many consumers that day."""
+    seen = _gathered.consumers.setdefault(key.crowd, set())
+    if key.consumer not in seen:
+        if len(seen) >= key.crowd.room:
+            return key._replace(consumer=OTHERS)
+        seen.add(key.consumer)
+    return key
+
+
+def _is_a_minute_later(token_id: int, at: datetime) -> bool:
+    with _gathered.lock:
+        last = _gathered.knocked.get(token_id)
+        # A clock that was set back must not silence a token until it has caught up.
+        if last is not None and last <= at < last + KNOCK_PAUSE:
+            return False
+        _gathered.knocked[token_id] = at
+        return True
 
 
 def flush() -> int:
@@ -111,11 +191,20 @@ def flush() -> int:
         lost, _gathered.lost = _gathered.lost, 0
     if lost:
         logger.warning("%s uses were not counted, because too many were waiting.", lost)
-    written = 0
-    # A short transaction a hundred lines keeps the write lock free for everybody else.
-    for start in range(0, len(waiting), 100):
-        written += _write_now(waiting[start : start + 100])
+    written = _write_all(waiting)
+    _tell_owners({key.token_id for key in waiting if key.scope == ENDED})
     return written
+
+
+def _tell_owners(token_ids: set[int]) -> None:
+    """Owe a mail about each token that was tried after its end, here and never while a call waits."""
+    if not token_ids:
+        return
+    try:
+        tell_owners(token_ids)
+    except DatabaseFault as error:
+        # The lines are written; whoever goes on knocking brings this back.
+        logger.info("Mails about knocks will be owed later: %s", type(error).__name__)
 
 
 def _let_go(today: date) -> None:
@@ -123,9 +212,11 @@ def _let_go(today: date) -> None:
     for key, tally in list(_gathered.tallies.items()):
         if tally.last_at is None and (crowded or key.day < today):
             del _gathered.tallies[key]
-    busy = {(key.token_id, key.day) for key in _gathered.tallies}
-    for token_day in _gathered.consumers.keys() - busy:
-        del _gathered.consumers[token_day]
+    busy = {key.crowd for key in _gathered.tallies}
+    for crowd in _gathered.consumers.keys() - busy:
+        del _gathered.consumers[crowd]
+    for token_id in _gathered.knocked.keys() - {crowd.token_id for crowd in busy}:
+        del _gathered.knocked[token_id]
 
 
 def forget_gathered() -> None:
@@ -133,10 +224,18 @@ def forget_gathered() -> None:
     with _gathered.lock:
         _gathered.tallies.clear()
         _gathered.consumers.clear()
+        _gathered.knocked.clear()
+        _gathered.unseen.clear()
         _gathered.lost = 0
 
 
 # --- Writing -------------------------------------------------------------------------------------
+
+
+def _write_all(keys: Sequence[Key]) -> int:
+    """Write many lines in short transactions, which keep the write lock free for everybody else."""
+    starts = range(0, len(keys), LINES_A_TRANSACTION)
+    return sum(_write_now(keys[start : start + LINES_A_TRANSACTION]) for start in starts)
 
 
 def _write_now(keys: Iterable[Key]) -> int:
@@ -194,25 +293,53 @@ def _start_flushing() -> None:
         return
     with _gathered.lock:
         if _gathered.thread is None:
-            _gathered.thread = threading.Thread(target=_flush_forever, name="use", daemon=True)
+            _gathered.thread = threading.Thread(
+                target=_flush_forever, args=[_gathered], name="use", daemon=True
+            )
             _gathered.thread.start()
             atexit.register(_flush_at_exit)
 
 
-def _flush_forever() -> None:
-    wake = threading.Event()
-    while not wake.wait(settings.USE_FLUSH_SECONDS):
+def _flush_forever(gathered: _Gathered) -> None:
+    """Write first sights whenever some are there, and everything else each time its interval ends."""
+    due = time.monotonic() + settings.USE_FLUSH_SECONDS
+    while not gathered.ending:
+        woken = gathered.wake.wait(max(due - time.monotonic(), 0))
         try:
-            flush()
+            connection.close_if_unusable_or_obsolete()
+            if woken:
+                time.sleep(MOMENT)
+                _write_first_sights(gathered)
+            if time.monotonic() >= due:
+                due = time.monotonic() + settings.USE_FLUSH_SECONDS
+                flush()
+                # Opened anew when it is needed, because an idle one may be cut without a word.
+                connection.close()
         except Exception:
             logger.exception("Gathered use could not be written; the next round tries again.")
-        finally:
             connection.close()
+    connection.close()
+
+
+def _write_first_sights(gathered: _Gathered) -> None:
+    gathered.wake.clear()
+    with gathered.lock:
+        unseen, gathered.unseen = gathered.unseen, []
+    _write_all(unseen)
+
+
+def _end_thread(gathered: _Gathered) -> None:
+    # What the thread holds while it writes would be lost if the process ended under it.
+    gathered.ending = True
+    gathered.wake.set()
+    if gathered.thread is not None:
+        gathered.thread.join(1)
 
 
 def _flush_at_exit() -> None:
     # There is no later round, so a busy database is asked again, for about a second in all.
     try:
+        _end_thread(_gathered)
         for _ in range(TRIES_AT_EXIT):
             flush()
             if not any(tally.last_at for tally in _gathered.tallies.values()):

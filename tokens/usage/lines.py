@@ -16,12 +16,17 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 
 from tokens.models import TokenConsumer, TokenUse
 from tokens.origin import Consumer
+from tokens.usage.gaps import with_gap
 
 MAX_CONSUMERS_PER_DAY = 32
-MAX_GAPS = 9
+# Whoever holds an ended token can only knock, so less is remembered of them.
+MAX_CONSUMERS_OF_ENDED = 8
+# What stands in the place of the scope where an ended token was presented; no scope begins so.
+ENDED = "#ended"
 WAIT_MILLISECONDS = 50
 OTHERS = Consumer(network="others", client="")
 
@@ -58,13 +63,34 @@ WHERE excluded.last_used_at >= tokens_tokenactivity.last_used_at
 """
 
 
+class Crowd(NamedTuple):
+    """The consumers that are counted against one cap: those of a token's day, before or after its end."""
+
+    token_id: int
+    day: date
+    after_end: bool
+
+    @property
+    def room(self) -> int:
+        """How many of them are told apart; the rest are "others"."""
+        return MAX_CONSUMERS_OF_ENDED if self.after_end else MAX_CONSUMERS_PER_DAY
+
+
 class Key(NamedTuple):
-    """One line of use: a token's scope used by a consumer on a day."""
+    """One line of use: a token's scope used by a consumer on a day.
+
+    ``scope`` is what the call needed, or the mark of a knock (``tokens.usage.knocks``).
+    """
 
     token_id: int
     day: date
     scope: str
     consumer: Consumer
+
+    @property
+    def crowd(self) -> Crowd:
+        """The consumers among which this line's one is counted."""
+        return Crowd(self.token_id, self.day, self.scope == ENDED)
 
 
 @dataclass(slots=True)
@@ -129,21 +155,22 @@ def _execute_many(sql: str, rows: list[tuple[Any, ...]]) -> None:
 
 
 def _capped(tallies: Mapping[Key, Tally]) -> dict[Key, Tally]:
-    """Return the lines in the one order of all writers, a token's thirty-third consumer as "others".
+    """Return the lines in the one order of all writers, consumers beyond the cap as "others".
 
     One order, so that two writers cannot wait for each other.
     """
-    wanted = {(key.token_id, key.day) for key in tallies}
-    known: dict[tuple[int, date], set[str]] = {token_day: set() for token_day in wanted}
+    # "Others" are never one of those who are told apart, so they take nobody's place.
+    known: dict[Crowd, set[str]] = {key.crowd: {_OTHERS_KEY} for key in tallies}
     rows = TokenUse.objects.filter(
-        token_id__in={token_id for token_id, _ in wanted}, day__in={day for _, day in wanted}
-    )
-    for token_id, day, used_by in rows.values_list("token_id", "day", "consumer_key").distinct():
-        known.setdefault((token_id, day), set()).add(used_by)
+        token_id__in={crowd.token_id for crowd in known}, day__in={crowd.day for crowd in known}
+    ).annotate(after_end=Q(scope=ENDED))
+    columns = ("token_id", "day", "after_end", "consumer_key")
+    for token_id, day, after_end, used_by in rows.values_list(*columns).distinct():
+        known.setdefault(Crowd(token_id, day, bool(after_end)), {_OTHERS_KEY}).add(used_by)
     lines: dict[Key, Tally] = {}
     for key in sorted(tallies, key=_order):
-        seen, name = known[key.token_id, key.day], consumer_key(key.consumer)
-        has_room = name in seen or len(seen) < MAX_CONSUMERS_PER_DAY
+        seen, name = known[key.crowd], consumer_key(key.consumer)
+        has_room = name in seen or len(seen) <= key.crowd.room
         line = key if has_room else key._replace(consumer=OTHERS)
         if has_room:
             seen.add(name)
@@ -191,8 +218,7 @@ def _days_and_gaps(row: TokenConsumer | None, at: datetime) -> tuple[int, list[i
     if row is None:
         return 1, []
     gap = int((at - row.last_at).total_seconds())
-    gaps = [*row.gaps, gap][-MAX_GAPS:] if gap >= 1 else row.gaps
-    return row.days + (at.date() > row.last_at.date()), gaps
+    return row.days + (at.date() > row.last_at.date()), with_gap(row.gaps, gap)
 
 
 def _write_last_uses(lines: Mapping[Key, Tally]) -> None:
@@ -231,6 +257,9 @@ def consumer_key(consumer: Consumer) -> str:
     """Return the short key under which a consumer is counted."""
     text = "\x1f".join((consumer.network, consumer.client, consumer.name, consumer.service))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+_OTHERS_KEY = consumer_key(OTHERS)
 
 
 def _order(key: Key) -> tuple[int, date, str, str]:
