@@ -16,7 +16,14 @@ from tests.cast import Clock, issue, origin
 from tokens import audit, authentication, lifecycle, usage
 from tokens.authentication import Forbidden, Unauthenticated, authenticate
 from tokens.lifecycle import Issued
-from tokens.models import AccessToken, Policy, TokenActivity, TokenEvent, TokenUse
+from tokens.models import (
+    AccessToken,
+    Policy,
+    TokenActivity,
+    TokenConsumer,
+    TokenEvent,
+    TokenUse,
+)
 from tokens.origin import MAX_CONSUMER_NAME
 
 CountQueries = Callable[[int], AbstractContextManager[Any]]
@@ -239,15 +246,54 @@ def test_a_paused_token_is_told_until_when(
     assert refused.value.sentence == f"This token is paused {ending}."
 
 
-@pytest.mark.parametrize("refuse", [disable_owner, revoke, expire])
-def test_a_401_counts_no_use(issued: Issued, refuse: Callable[[Issued], None]) -> None:
-    refuse(issued)
+def test_a_disabled_owners_token_counts_nothing(issued: Issued) -> None:
+    disable_owner(issued)
     code_of(issued)
+    usage.flush()
     assert not TokenUse.objects.exists()
     assert AccessToken.objects.get().first_used_at is None
 
 
-@pytest.mark.parametrize("refuse", [pause, forbid_by_policy, limit_to_projects, take_the_scope])
+@pytest.mark.parametrize("refuse", [revoke, retire, expire])
+def test_an_ended_token_counts_a_knock_with_the_flush_and_no_use(
+    issued: Issued, refuse: Callable[[Issued], None]
+) -> None:
+    refuse(issued)
+    with failing("INSERT", "UPDATE", "DELETE", "SAVEPOINT") as written:
+        code_of(issued, "projects.read")
+    assert written == []
+    usage.flush()
+    use = TokenUse.objects.get()
+    assert (use.scope, use.allowed, use.refused) == (usage.ENDED, 0, 1)
+    assert AccessToken.objects.get().first_used_at is None
+    assert not TokenActivity.objects.exists()
+    assert not TokenConsumer.objects.exists()
+
+
+def test_a_paused_token_counts_a_knock_of_that_pause_and_no_use(
+    issued: Issued, clock: Clock
+) -> None:
+    pause(issued)
+    code_of(issued, "projects.read")
+    use = TokenUse.objects.get()
+    assert (use.scope, use.allowed, use.refused) == (usage.mark_of_pause(clock.now), 0, 1)
+    assert AccessToken.objects.get().first_used_at is None
+    assert not TokenActivity.objects.exists()
+    assert not TokenConsumer.objects.exists()
+
+
+@pytest.mark.parametrize("refuse", [revoke, retire, expire, pause])
+def test_a_refusal_costs_one_query_however_often_it_is_asked_for(
+    issued: Issued, refuse: Callable[[Issued], None], django_assert_num_queries: CountQueries
+) -> None:
+    refuse(issued)
+    code_of(issued)
+    with django_assert_num_queries(50):
+        for _ in range(50):
+            code_of(issued)
+
+
+@pytest.mark.parametrize("refuse", [forbid_by_policy, limit_to_projects, take_the_scope])
 def test_a_403_counts_as_refused_use_and_not_as_the_first_one(
     issued: Issued, refuse: Callable[[Issued], None]
 ) -> None:

@@ -8,6 +8,7 @@ from django.db.migrations.executor import MigrationExecutor
 # Reading all migrations costs far more than asking the database for a sign of life. Once they are
 # applied they stay so for as long as this process runs its version of the code.
 _applied: set[str] = set()
+NO_ANSWER = "The database does not answer."
 APPEND_ONLY_TABLES = ("tokens_tokenevent", "tokens_auditseal")
 
 
@@ -21,7 +22,7 @@ def faults() -> list[str]:
             found.append("Migrations wait to be applied: run manage.py migrate.")
         found += [f"{table} can be changed: its triggers are missing." for table in _unguarded()]
     except DatabaseError:
-        return ["The database does not answer."]
+        return [NO_ANSWER]
     return found
 
 

@@ -50,6 +50,8 @@ SIGN_IN_FROM_ONE_PLACE = Limit("sign-in-place", 5, 300)
 SIGN_IN_ANYWHERE = Limit("sign-in-anywhere", 30, 300)
 SIGN_IN_BY_ADDRESS = Limit("sign-in-address", 50, 300)
 PROOF = Limit("proof", 5, 300)
+DEVICE_CODE = Limit("device-code", 5, 900)
+IDENTIFY = Limit("identify", 30, 300)
 RESET_MAIL = Limit("reset-mail", 3, 3600)
 RESET_FROM_ONE_PLACE = Limit("reset-place", 20, 3600)
 
@@ -84,6 +86,21 @@ def proof(user_id: int, *, now: datetime) -> bool:
 def proof_succeeded(user_id: int, *, now: datetime) -> None:
     """Take back the try that ``proof`` counted."""
     give_back(PROOF, str(user_id), now=now)
+
+
+def device_code(user_id: int, *, now: datetime) -> bool:
+    """Count one try to find a device's request by its code; five in fifteen minutes a person."""
+    return hit(DEVICE_CODE, str(user_id), now=now)
+
+
+def device_code_found(user_id: int, *, now: datetime) -> None:
+    """Take back the try that ``device_code`` counted."""
+    give_back(DEVICE_CODE, str(user_id), now=now)
+
+
+def identify(user_id: int, *, now: datetime) -> bool:
+    """Count one question whose token a value is; thirty in five minutes an administrator."""
+    return hit(IDENTIFY, str(user_id), now=now)
 
 
 def password_reset_mail(email: str, *, now: datetime) -> bool:

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 
 from tokens import ratelimit
-from tokens.secret import redact
+from tokens.secret import redact, redact_address
 from tokens.templatetags.console_ui import relative
 
 SESSION_KEY = "proved_at"
@@ -93,10 +93,7 @@ def _judge(request: HttpRequest) -> str:
 
 def _here(request: HttpRequest) -> str:
     """Return the address with its query, without any token that a link may hold."""
-    query = request.GET.copy()
-    for name, values in list(query.lists()):
-        query.setlist(name, [redact(value) for value in values])
-    return f"{request.path}?{query.urlencode()}" if query else request.path
+    return redact_address(request.get_full_path())
 
 
 def _seconds_to_wait(fault: str) -> int:
