@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from skytells_console.models import User
+from tests.api import contract
 from tests.cast import Clock, issue
 from tokens.lifecycle import Issued
 from tokens.scopes import BY_NAME
 
 Send = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def every_answer_is_in_the_description(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold every answer of every test here against ``openapi.json``."""
+    request = Client.request
+    faults: list[str] = []
+
+    def watched(client: Client, **environ: Any) -> Any:
+        response = request(client, **environ)
+        asked = response.request
+        faults.append(contract.judge(asked["PATH_INFO"], asked["REQUEST_METHOD"], response))
+        return response
+
+    monkeypatch.setattr(Client, "request", watched)
+    yield
+    assert not list(filter(None, faults))
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def refusals(send: Send, alice: User, full: Issued) -> dict[str, Any]:
         "invalid_type": send("GET", f"{PROJECTS}?type=%20a%20b", full),
         "invalid_json": send("POST", PROJECTS, full, b"{"),
         "body_too_large": send("POST", PROJECTS, full, b" " * 70_000),
-        "bad_request": send("GET", PROJECTS + "?" + "a=1&" * 300, full),
+        "bad_request": send("GET", PROJECTS + "?" + "a=1&" * 6_000, full),
     }
 
 

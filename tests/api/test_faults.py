@@ -18,6 +18,11 @@ from tokens.lifecycle import Issued
 Send = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def every_answer_is_in_the_description() -> None:
+    """Ask for no promise here: these tests raise what no endpoint does."""
+
+
 @pytest.fixture
 def log_lines() -> Iterator[io.StringIO]:
     """What the console's own handler writes, with its filter and its format."""

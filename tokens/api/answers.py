@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
 from tokens.authentication import Forbidden, Unauthenticated
 
+WARN_BEFORE = timedelta(days=14)
 REALM = 'Bearer realm="skytells"'
 
 
 def answer(payload: Any, *, status: int = 200) -> HttpResponse:
     """Return ``payload`` as JSON."""
-    return HttpResponse(
-        json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
-        content_type="application/json",
-        status=status,
-    )
+    return HttpResponse(_text(payload), content_type="application/json", status=status)
+
+
+# ``json.dumps`` would make such an encoder for each answer.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _text(payload: Any) -> bytes:
+    return _encode(payload).encode()
 
 
 def nothing() -> HttpResponse:
@@ -48,6 +54,25 @@ def refusal(
     response = answer(payload, status=status)
     for name, value in (headers or {}).items():
         response.headers[name] = value
+    return response
+
+
+def tell_expiry(response: HttpResponse, expires_at: datetime | None, now: datetime) -> HttpResponse:
+    """Tell with an answer when the presented token will end, and warn from 14 days before on.
+
+    The warning is a header, and a member of a JSON object as well: people read one or the other.
+    """
+    if expires_at is None:
+        return response
+    response.headers["Skytells-Token-Expires-At"] = f"{expires_at.isoformat()[:19]}Z"
+    if expires_at - now <= WARN_BEFORE:
+        warning = (
+            f"This token expires on {expires_at:%-d %b %Y, %H:%M} UTC. Replace it before then."
+        )
+        response.headers["Skytells-Token-Warning"] = warning
+        payload = json.loads(response.content or "null")
+        if isinstance(payload, dict):
+            response.content = _text({**payload, "warning": warning})
     return response
 
 

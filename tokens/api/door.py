@@ -6,7 +6,8 @@ import functools
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -15,9 +16,11 @@ from django.utils import timezone
 
 from skytells_console.client_address import client_address
 from tokens import authentication
-from tokens.api.answers import forbidden, refusal, unauthenticated
+from tokens.api.answers import forbidden, refusal, tell_expiry, unauthenticated
 
 Endpoint = Callable[..., HttpResponse]
+# OAuth has a handful; extensions may add some, which are ignored.
+_MAX_FORM_FIELDS = 50
 
 
 class ApiRequest(HttpRequest):
@@ -95,25 +98,47 @@ def methods(**endpoints: Endpoint) -> Callable[..., HttpResponse]:
     return view
 
 
-def bearer_required(scope: str, *, all_projects: bool = False) -> Callable[[Endpoint], Endpoint]:
+class Needs(NamedTuple):
+    """What a request's token must be good for; ``authentication.authenticate`` has the meanings."""
+
+    scope: str
+    all_projects: bool = False
+    project: str | None = None
+
+
+def bearer_required(
+    scope: str,
+    *,
+    all_projects: bool = False,
+    needs_of: Callable[[HttpRequest], Needs] | None = None,
+) -> Callable[[Endpoint], Endpoint]:
     """Let an endpoint answer only to an accepted token that holds ``scope`` ("" asks for none).
 
-    With ``all_projects``, only to a token that is not limited to chosen projects.
+    With ``all_projects``, only to a token that is not limited to chosen projects. With ``needs_of``,
+    each request says what it needs; that may raise ``authentication.Forbidden``.
     """
+    fixed = Needs(scope, all_projects)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
         @functools.wraps(endpoint)
         def guarded(request: Any, **captured: Any) -> HttpResponse:
-            request.facts = _facts(request)
+            request.facts = facts_of(request)
             try:
+                needs = fixed if needs_of is None else needs_of(request)
                 request.principal = authentication.authenticate(
-                    request.facts, scope, all_projects=all_projects
+                    request.facts,
+                    needs.scope,
+                    all_projects=needs.all_projects,
+                    project=needs.project,
                 )
             except authentication.Unauthenticated as refused:
                 return unauthenticated(request, refused)
             except authentication.Forbidden as refused:
-                return forbidden(request, refused)
-            return endpoint(request, **captured)
+                return tell_expiry(
+                    forbidden(request, refused), refused.expires_at, request.facts.now
+                )
+            response = endpoint(request, **captured)
+            return tell_expiry(response, request.principal.expires_at, request.facts.now)
 
         guarded.scope = scope  # type: ignore[attr-defined]
         return guarded
@@ -132,6 +157,36 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
 
     Raises ``BadBody`` for one that is too large, not UTF-8, not JSON or not an object.
     """
+    body = _body(request)
+    try:
+        text = body.decode("utf-8")
+        payload = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        raise BadBody(400, "invalid_json", "Send a JSON object in UTF-8.") from None
+    if not isinstance(payload, dict):
+        raise BadBody(400, "invalid_json", 'Send a JSON object, such as {"name": "shop"}.')
+    return payload
+
+
+def read_form(request: HttpRequest) -> dict[str, str]:
+    """Return the fields of a form-encoded body, as OAuth clients send them (RFC 6749, 3.2).
+
+    A field without a value counts as left out. Raises ``BadBody`` for a body that is too large or
+    not UTF-8, for too many fields, and for a field that is there twice.
+    """
+    try:
+        text = _body(request).decode("utf-8")
+        pairs = parse_qsl(text, errors="strict", max_num_fields=_MAX_FORM_FIELDS)
+    except ValueError:
+        raise BadBody(400, "invalid_request", "Send a form in UTF-8 with few fields.") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise BadBody(400, "invalid_request", "Send each field once.")
+    return fields
+
+
+def _body(request: HttpRequest) -> bytes:
+    """Return the body, once its length is known to be within the API's bound."""
     if "HTTP_TRANSFER_ENCODING" in request.META:
         # Django reads as much as Content-Length says, so that a chunked body would count as empty.
         raise BadBody(411, "length_required", "Send the body with a Content-Length.")
@@ -140,17 +195,11 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
     # int() refuses some characters that are digits, and numbers of more than 4300 of them.
     if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > limit:
         raise BadBody(413, "body_too_large", f"Send at most {limit // 1024} KB.")
-    try:
-        body = request.body.decode("utf-8")
-        payload = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError):
-        raise BadBody(400, "invalid_json", "Send a JSON object in UTF-8.") from None
-    if not isinstance(payload, dict):
-        raise BadBody(400, "invalid_json", 'Send a JSON object, such as {"name": "shop"}.')
-    return payload
+    return request.body
 
 
-def _facts(request: HttpRequest) -> authentication.Request:
+def facts_of(request: HttpRequest) -> authentication.Request:
+    """Return what the verdict needs to know of a request that presents its own token."""
     meta = request.META
     return authentication.Request(
         authorization=meta.get("HTTP_AUTHORIZATION"),

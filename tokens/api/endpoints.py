@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 
-from tokens import health, lifecycle, policy, projects
+from tokens import health, lifecycle, policy, projects, reference
 from tokens.api.answers import answer, nothing, refusal
 from tokens.api.door import ApiRequest, BadBody, bearer_required, open_to_all, read_json
 from tokens.forms import ProjectForm
@@ -22,6 +22,12 @@ def get_health(request: HttpRequest) -> HttpResponse:
     if faults:
         return refusal(request, 503, "not_ready", "The console is not ready.", details=faults[0])
     return answer({"status": "ok"})
+
+
+@open_to_all
+def get_openapi(request: HttpRequest) -> HttpResponse:
+    """Describe the API for programs; the pages of the reference read the same file."""
+    return HttpResponse(reference.text(), content_type="application/json")
 
 
 @bearer_required("account.read")
@@ -115,4 +121,5 @@ def _project(project: Project) -> dict[str, Any]:
 
 def _text(at: datetime | None) -> str | None:
     """Return an instant as RFC 3339 in UTC, to the second."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
+    # All times here are in UTC. ``strftime`` takes four times as long.
+    return f"{at.isoformat(timespec='seconds')[:19]}Z" if at else None
