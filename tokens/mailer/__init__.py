@@ -12,7 +12,9 @@ import os
 import smtplib
 import threading
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,8 +26,13 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from tokens import notices
-from tokens.mailer.words import Mail, mail_about
+from tokens.mailer import rotation
+from tokens.mailer.pieces import Mail, page
+from tokens.mailer.reminding import mail_about as mail_of_reminders, still_news
+from tokens.mailer.words import mail_about
 from tokens.models import Notice
+from tokens.notices import preferences
+from tokens.notices.reminding import REMINDERS, claim_mail
 
 logger = logging.getLogger(__name__)
 
@@ -62,22 +69,45 @@ def deliver_due() -> Delivered:
         return Delivered(outcomes.count(True), outcomes.count(False))
 
 
+def deliver_all(progress: Callable[[int], None] = lambda number: None) -> Delivered:
+    """Send what is owed, a batch at a time, for as long as something goes out."""
+    sent = failed = 0
+    while True:
+        batch = deliver_due()
+        sent, failed = sent + batch.sent, failed + batch.failed
+        progress(batch.sent + batch.failed)
+        if not batch.sent:
+            return Delivered(sent, failed)
+
+
 def _deliver(pk: int, server: BaseEmailBackend) -> bool | None:
-    """Send one mail. None when it is somebody else's to send."""
-    notice = notices.claim(pk, timezone.now())
-    if notice is None:
+    """Send one mail. None when it is somebody else's to send, or no news any more."""
+    claimed = claim_mail(pk, timezone.now())
+    if not claimed:
         return None
+    # What its owner switched off after it was owed is not sent either.
+    wanted = preferences.wanted_by(claimed[0].owner_id)
+    news = [notice for notice in claimed if notice.kind in wanted and _is_news(notice)]
     try:
-        # A server that hung up after a refusal is called again.
-        server.open()
-        message(notice, server).send()
+        if news:
+            # A server that hung up after a refusal is called again.
+            server.open()
+            message(*news, server=server).send()
     except FAULTS as error:
         # What a server answers may hold an address, so only the kind of the fault is written down.
-        logger.warning("Mail %s could not be sent (%s).", notice.pk, type(error).__name__)
-        notices.put_back(notice, timezone.now())
+        logger.warning("Mail %s could not be sent (%s).", pk, type(error).__name__)
+        for notice in claimed:
+            notices.put_back(notice, timezone.now())
         return False
-    notices.mark_sent(pk, timezone.now())
-    return True
+    for notice in claimed:
+        notices.mark_sent(notice.pk, timezone.now())
+    return True if news else None
+
+
+def _is_news(notice: Notice) -> bool:
+    if notice.kind in rotation.KINDS:
+        return rotation.is_still_true(notice, timezone.now())
+    return notice.kind not in REMINDERS or still_news(notice, timezone.now())
 
 
 def _close(server: BaseEmailBackend) -> None:
@@ -87,26 +117,38 @@ def _close(server: BaseEmailBackend) -> None:
         logger.info("The mail server did not say goodbye (%s).", type(error).__name__)
 
 
-def message(notice: Notice, server: BaseEmailBackend | None = None) -> EmailMultiAlternatives:
-    """Return the mail as it is sent: the same words as text and as HTML."""
-    mail = mail_about(notice)
+def message(*about: Notice, server: BaseEmailBackend | None = None) -> EmailMultiAlternatives:
+    """Return the mail as it is sent: the same words as text and as HTML.
+
+    Several notices are one person's reminders, which go out together.
+    """
+    mail = _mail_of(about, timezone.now())
     sent = EmailMultiAlternatives(
         subject=mail.subject,
         body=_rendered("mail.txt", mail),
         to=[mail.address],
-        headers={"Message-ID": _message_id(notice), "Auto-Submitted": "auto-generated"},
+        headers={"Message-ID": _message_id(about[0]), "Auto-Submitted": "auto-generated"},
         connection=server,
     )
     sent.attach_alternative(_rendered("mail.html", mail), "text/html")
     return sent
 
 
+def _mail_of(about: Sequence[Notice], now: datetime) -> Mail:
+    if about[0].kind in rotation.KINDS:
+        return rotation.mail_about_rotation(about[0], now)
+    return mail_of_reminders(about, now) if about[0].kind in REMINDERS else mail_about(about[0])
+
+
 def _rendered(name: str, mail: Mail) -> str:
-    return render_to_string(f"emails/{name}", {"mail": mail, "site": settings.PUBLIC_URL})
+    context = {"mail": mail, "site": settings.PUBLIC_URL, "choices": page("notifications")}
+    return render_to_string(f"emails/{name}", context)
 
 
 def _message_id(notice: Notice) -> str:
-    about = f"{settings.PUBLIC_URL}/{notice.owner_id}/{notice.kind}/{notice.subject}"
+    # The reminders that go out together keep one id, whichever of them are still news.
+    what = notice.data.get("mail") or f"{notice.kind}/{notice.subject}"
+    about = f"{settings.PUBLIC_URL}/{notice.owner_id}/{what}"
     host = urlsplit(settings.PUBLIC_URL).hostname
     return f"<{uuid.uuid5(uuid.NAMESPACE_URL, about)}@{host}>"
 

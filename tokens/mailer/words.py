@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import datetime
 
-from django.conf import settings
-from django.urls import reverse
-
-from tokens import scopes as catalogue
+from tokens.insight.consumers import place_name
+from tokens.mailer.pieces import (
+    Fact,
+    Link,
+    Mail,
+    address as _address,
+    foot as _foot,
+    instant as _instant,
+    meaning as _meaning,
+    page as _page,
+)
 from tokens.models import AccessToken, Notice, RevokeKind
+from tokens.models.liveness import ended_at
 from tokens.notices import Kind
 from tokens.origin import Door
-
-NEVER_ASKS = "Skytells never asks for a token by email."
 
 _REVOKED_BY = {
     RevokeKind.SELF: "Whoever holds its value revoked it, with the token itself, on {at}.",
@@ -34,35 +38,6 @@ _MADE = {
 }
 
 
-class Fact(NamedTuple):
-    """One line of the table: what it is about, what it says, and whether it is a token's name."""
-
-    label: str
-    value: str
-    mono: bool = False
-
-
-class Link(NamedTuple):
-    """Where a page stands that asks before it does anything."""
-
-    label: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """The content of one mail, the same in its text and in its HTML."""
-
-    address: str
-    subject: str
-    lede: str
-    button: Link
-    facts: tuple[Fact, ...]
-    question: str
-    ways_out: tuple[Link, ...]
-    foot: str
-
-
 def mail_about(notice: Notice) -> Mail:
     """Return what is said about ``notice``, which comes with its owner and its token."""
     at = _instant(datetime.fromisoformat(notice.data["at"]))
@@ -70,6 +45,8 @@ def mail_about(notice: Notice) -> Mail:
         return _password_changed(notice, at)
     if notice.kind == Kind.TOKEN_CREATED:
         return _created(notice, notice.token, at)
+    if notice.kind == Kind.TOKEN_KNOCKED:
+        return _knocked(notice, notice.token, at)
     return _revoked(notice, notice.token, at)
 
 
@@ -78,7 +55,7 @@ def _created(notice: Notice, token: AccessToken, at: str) -> Mail:
     return Mail(
         address=_address(notice),
         subject=f"{token.name} was created",
-        lede=f"This token was created on {at}. It acts as you, until it ends or you revoke it.",
+        lede=f"{_what(token)} was created on {at}. It acts as you, until it ends or you revoke it.",
         button=Link("Look at the token", _page("tokens:detail", public_id=token.public_id)),
         facts=(
             Fact("Token", token.masked, mono=True),
@@ -115,6 +92,29 @@ def _revoked(notice: Notice, token: AccessToken, at: str) -> Mail:
     )
 
 
+def _knocked(notice: Notice, token: AccessToken, at: str) -> Mail:
+    end = ended_at(token.liveness())
+    how = "It was revoked" if token.revoked_at is not None else "It ended"
+    when = f"{how} on {_instant(end)}. " if end else ""
+    return Mail(
+        address=_address(notice),
+        subject=f"{token.name} is still tried",
+        lede=f"{when}Something still sends its value, and every try gets 401.",
+        button=Link("See who tries it", _page("tokens:detail", public_id=token.public_id)),
+        facts=(
+            Fact("Token", token.masked, mono=True),
+            Fact("Tried", at),
+            *([Fact("From", place)] if (place := _knocker(notice.data)) else []),
+        ),
+        question="Something there still holds the old value: remove it, or give it a token of its own.",
+        ways_out=(Link("Create a token", _page("tokens:create")),),
+        foot=_foot(
+            f"you asked to be told of tokens that are tried after their end. It comes once a token, "
+            f"to {_address(notice)}"
+        ),
+    )
+
+
 def _password_changed(notice: Notice, at: str) -> Mail:
     place = ", ".join(_place(notice.data))
     return Mail(
@@ -132,30 +132,17 @@ def _password_changed(notice: Notice, at: str) -> Mail:
     )
 
 
-def _address(notice: Notice) -> str:
-    owner: Any = notice.owner
-    return str(owner.email)
-
-
 def _place(facts: dict[str, str]) -> list[str]:
     client = facts.get("client", "")
     place = [f"from {facts['address']}"] if facts.get("address") else []
     return [*place, client] if client and client != "other" else place
 
 
-def _meaning(token: AccessToken) -> str:
-    meanings = [catalogue.BY_NAME[name].meaning for name in token.scope_names]
-    return ", ".join([*meanings[:1], *(text[0].lower() + text[1:] for text in meanings[1:])])
+def _knocker(facts: dict[str, str]) -> str:
+    client = facts.get("client", "")
+    known = [place_name(facts.get("place", ""), ""), client if client != "other" else ""]
+    return ", ".join(word for word in known if word)
 
 
-def _instant(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
-
-
-def _page(name: str, **parts: Any) -> str:
-    # The API's requests have addresses of their own, so the pages' are named here.
-    return settings.PUBLIC_URL + reverse(name, urlconf=settings.ROOT_URLCONF, kwargs=parts)
-
-
-def _foot(because: str) -> str:
-    return f"You get this because {because}. {NEVER_ASKS}"
+def _what(token: AccessToken) -> str:
+    return "This token" if token.replaces_id is None else "The replacement in a rotation"

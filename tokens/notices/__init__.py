@@ -1,24 +1,27 @@
 """What mail is owed: one row a mail, written in the transaction of what it tells of.
 
 A row that is not sent yet is a debt that survives a restart. Nothing here sends; ``mailer`` does, and
-it is told right after the commit. A claim is a lease and not a lock: whoever dies while sending
-leaves a row that falls due again.
+it is told right after the commit. ``reminding`` owes what time alone brings about. A claim is a lease
+and not a lock: whoever dies while sending leaves a row that falls due again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
-from tokens.models import AccessToken, Notice, RevokeKind
+from tokens.models import AccessToken, MailPreference, Notice, RevokeKind
 from tokens.origin import Origin
 
 # Longer than any mail server is waited for, so that a claim never ends while its mail is on the way.
 LEASE = timedelta(minutes=10)
+# How long a rotation may stay open before its owner is reminded, and how long before a timed end.
+UNFINISHED, BEFORE_THE_END = timedelta(hours=24), timedelta(hours=1)
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
 # What its owner did, or asked for with a rotation, is no news to its owner.
@@ -30,7 +33,21 @@ class Kind(StrEnum):
 
     TOKEN_CREATED = "token_created"  # noqa: S105 - a kind of mail
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a kind of mail
+    ROTATION_UNFINISHED = "rotation_unfinished"
+    RETIREMENT_NEAR = "retirement_near"
+    TOKEN_KNOCKED = "token_knocked"  # noqa: S105 - a kind of mail
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a kind of mail
+    EXPIRES_30 = "expires_30"
+    EXPIRES_7 = "expires_7"
+    EXPIRES_1 = "expires_1"
+    EXPIRES_0 = "expires_0"
+    REVOKED_SOON = "revoked_soon"
+    UNUSED = "unused"
+    NEVER_STORED = "never_stored"
+
+
+# Sent only to people who asked for it; everything else is sent until somebody asks not to.
+OFF_AT_FIRST = frozenset({Kind.TOKEN_KNOCKED})
 
 
 class _Wiring:
@@ -54,6 +71,70 @@ def token_revoked(token: AccessToken, *, kind: RevokeKind, origin: Origin) -> No
     if kind in _BY_THE_OWNER and origin.actor_id == token.owner_id:
         return
     _owe_about(Kind.TOKEN_REVOKED, token, origin)
+
+
+def rotation_started(replacement: AccessToken, origin: Origin) -> None:
+    """Owe the mail about a rotation that is still open a day later; ``mailer`` asks whether it is."""
+    if not origin.quiet:
+        _owe(
+            Kind.ROTATION_UNFINISHED,
+            owner_id=replacement.owner_id,
+            subject=str(replacement.public_id),
+            at=origin.at + UNFINISHED,
+            facts={"at": origin.at.isoformat()},
+            token_id=replacement.pk,
+        )
+
+
+def retirement_planned(
+    old: AccessToken, replacement: AccessToken, *, at: datetime, origin: Origin
+) -> None:
+    """Owe the mail an hour before a timed end, unless it is within one; each time is a subject.
+
+    A time that was moved leaves a debt that ``mailer`` does not send, since it tells of no end any more.
+    """
+    if origin.quiet or at - BEFORE_THE_END <= origin.at:
+        return
+    _owe(
+        Kind.RETIREMENT_NEAR,
+        owner_id=old.owner_id,
+        subject=f"{replacement.public_id} {at.isoformat()}",
+        at=at - BEFORE_THE_END,
+        facts={"at": origin.at.isoformat(), "retire_at": at.isoformat()},
+        token_id=old.pk,
+    )
+
+
+def owed_a_first_knock(token_ids: Collection[int]) -> list[AccessToken]:
+    """Return those of the tokens whose owners want to hear of a knock and have not yet."""
+    if not token_ids:
+        return []
+    told = Notice.objects.filter(
+        owner_id=OuterRef("owner_id"), kind=Kind.TOKEN_KNOCKED, token_id=OuterRef("pk")
+    )
+    knocked = AccessToken.objects.filter(_wanted(Kind.TOKEN_KNOCKED), pk__in=token_ids)
+    return list(knocked.exclude(Exists(told)).order_by("pk"))
+
+
+def token_knocked(token: AccessToken, *, at: datetime, place: str, client: str) -> None:
+    """Owe the one mail about an ended token that is still tried; ``place`` is a network."""
+    facts = {"at": at.isoformat(), "place": place, "client": client}
+    _owe(
+        Kind.TOKEN_KNOCKED,
+        owner_id=token.owner_id,
+        subject=str(token.public_id),
+        at=at,
+        facts=facts,
+        token_id=token.pk,
+    )
+
+
+def _wanted(kind: Kind) -> Q:
+    """Return the condition for tokens whose owners want this kind of mail."""
+    said = MailPreference.objects.filter(owner_id=OuterRef("owner_id"), kind=kind)
+    if kind in OFF_AT_FIRST:
+        return Q(Exists(said.filter(wanted=True)))
+    return ~Q(Exists(said.filter(wanted=False)))
 
 
 def password_changed(owner_id: int, *, at: datetime, address: str | None) -> None:

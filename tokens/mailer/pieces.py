@@ -1,0 +1,102 @@
+"""What mails are made of: their content, and how they name people, times, powers and pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.urls import reverse
+
+from tokens import scopes as catalogue
+from tokens.models import AccessToken, Notice
+
+NEVER_ASKS = "Skytells never asks for a token by email."
+
+
+class Fact(NamedTuple):
+    """One line of the table: what it is about, what it says, and whether it is a token's name."""
+
+    label: str
+    value: str
+    mono: bool = False
+
+
+class Link(NamedTuple):
+    """Where a page stands that asks before it does anything."""
+
+    label: str
+    url: str
+
+
+class Life(NamedTuple):
+    """How much of a token's life is over, in percent, and the words at the two ends of the line."""
+
+    percent: int
+    begun: str
+    left: str
+
+
+class Item(NamedTuple):
+    """One of several tokens that a mail is about."""
+
+    title: str
+    sentence: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The content of one mail, the same in its text and in its HTML.
+
+    ``strong`` is the part of the lede that must not be missed, and ``closing`` ends the question after
+    its links, where they are part of its sentence.
+    """
+
+    address: str
+    subject: str
+    lede: str
+    button: Link
+    facts: tuple[Fact, ...] = ()
+    question: str = ""
+    ways_out: tuple[Link, ...] = ()
+    foot: str
+    strong: str = ""
+    life: Life | None = None
+    note: str = ""
+    items: tuple[Item, ...] = ()
+    closing: str = ""
+
+    @property
+    def lede_parts(self) -> tuple[str, str, str]:
+        """What stands before the strong part, the strong part, and what stands after it."""
+        return self.lede.partition(self.strong) if self.strong else (self.lede, "", "")
+
+
+def address(notice: Notice) -> str:
+    """Return where the mail goes."""
+    owner: Any = notice.owner
+    return str(owner.email)
+
+
+def meaning(token: AccessToken) -> str:
+    """Return what the token's scopes allow, in one line of words."""
+    meanings = [catalogue.BY_NAME[name].meaning for name in token.scope_names]
+    return ", ".join([*meanings[:1], *(text[0].lower() + text[1:] for text in meanings[1:])])
+
+
+def instant(at: datetime) -> str:
+    """Return a time as mails say it, in UTC."""
+    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
+
+
+def page(name: str, **parts: Any) -> str:
+    """Return the public address of a page. Raises ``NoReverseMatch`` when there is none."""
+    # The API's requests have addresses of their own, so the pages' are named here.
+    return settings.PUBLIC_URL + reverse(name, urlconf=settings.ROOT_URLCONF, kwargs=parts)
+
+
+def foot(because: str, more: str = "") -> str:
+    """Return the last lines: why this mail came, what else will come, and what Skytells never does."""
+    return " ".join(filter(None, (f"You get this because {because}.", more, NEVER_ASKS)))
