@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import timedelta
 from io import StringIO
 from types import SimpleNamespace
 
@@ -13,10 +14,12 @@ from django.test import Client
 
 from skytells_console.models import User
 from tests.cast import Clock
-from tokens import secret
+from tokens import insight, secret, usage
+from tokens.insight.moves import Standing, moves
 from tokens.lifecycle import Issued
 from tokens.management.commands import create_sample
-from tokens.models import AccessToken, TokenConsumer, TokenEvent, TokenUse
+from tokens.models import AccessToken, Notice, TokenConsumer, TokenEvent, TokenUse
+from tokens.models.rotation import Step, rotation_of
 from tokens.models.status import Status, status_of
 
 pytestmark = pytest.mark.django_db
@@ -42,15 +45,26 @@ def test_there_is_a_token_in_every_state_the_lifecycle_can_make(clock: Clock) ->
         for row in samples().values()
     )
     assert shown == {
-        Status.ACTIVE: 2,
+        Status.ACTIVE: 3,
         Status.EXPIRING_SOON: 1,
         Status.UNUSED: 1,
         Status.NEVER_USED: 1,
+        Status.PAUSED: 1,
         Status.EXPIRED: 1,
         Status.REVOKED: 2,
     }
     kinds = AccessToken.objects.exclude(revoke_kind="").values_list("revoke_kind", flat=True)
     assert sorted(kinds) == ["owner", "self"]
+
+
+def test_one_token_is_in_the_middle_of_a_rotation(clock: Clock) -> None:
+    create()
+    old = AccessToken.objects.get(name="gitlab-release", generation=1)
+    rotation = rotation_of(old.pk, clock.now)
+    assert rotation is not None
+    assert rotation.step is Step.REVOKE
+    moved = {each.standing for each in moves(old.pk, rotation.replacement.pk, clock.now)}
+    assert moved == {Standing.ON_THE_OLD, Standing.MOVED}
 
 
 def test_the_facts_are_those_of_the_picture(clock: Clock) -> None:
@@ -65,16 +79,54 @@ def test_the_facts_are_those_of_the_picture(clock: Clock) -> None:
     assert (clock.now - notebook.activity.last_used_at).days == 118
 
 
+def test_a_paused_token_and_an_ended_one_are_knocked_at(clock: Clock) -> None:
+    create()
+    paused, ended = samples()["log-shipper"], samples()["old-thinkpad"]
+    assert paused.paused_at is not None
+    during = usage.during_pause(paused.pk, paused.paused_at)
+    assert (during.times, during.places) == (16, 3)
+    assert [knocker.is_new for knocker in during.knockers] == [False, False, True]
+    after = usage.after_end(ended.pk)
+    assert (after.times, after.places) == (412, 2)
+    assert after.latest.last_at == clock.now - timedelta(minutes=6)
+    assert not Notice.objects.exists()
+
+
 def test_events_stand_in_the_order_of_time_and_use_is_counted(clock: Clock) -> None:
     create()
     times = list(TokenEvent.objects.order_by("id").values_list("at", flat=True))
     assert times == sorted(times)
     assert times[-1] <= clock.now
-    uses = sum(len(sample.uses) for sample in create_sample.SAMPLES)
+    told = [use for each in create_sample.SAMPLES for use in (*each.uses, *each.moved)]
+    uses = sum(use.times for use in told if use.allowed)
     assert sum(TokenUse.objects.values_list("allowed", flat=True)) == uses
     assert sum(TokenConsumer.objects.values_list("count", flat=True)) == uses
     used = {sample.name for sample in create_sample.SAMPLES if sample.uses}
     assert {row.name for row in samples().values() if row.first_used_at} == used
+
+
+def test_one_sample_shows_all_that_can_be_told_of_use(clock: Clock) -> None:
+    create()
+    token = samples()["ops-runner"]
+    hourly, daily, monthly, late = (
+        next(place for place in insight.places(token.pk, clock.now) if place.title == network)
+        for network in ("203.0.113.0/24", "192.0.2.0/24", "198.51.100.0/24", "198.18.20.0/24")
+    )
+    assert (hourly.job, daily.job, monthly.job, late.late) == ("", "", "Monthly job", True)
+    assert daily.usual_gap == timedelta(days=1)
+    found = {each.scope: each.muted_at for each in insight.refused(token, clock.now)}
+    assert found == {"deployments.write": None, "keys.read": clock.now - timedelta(days=13)}
+    runner = insight.places(samples()["github-actions-deploy"].pk, clock.now)
+    assert [place.title for place in runner] == ["198.51.100.0/24", "hosted CI, 6 networks"]
+
+
+def test_use_is_complete_where_a_thread_would_write_it(settings: SimpleNamespace) -> None:
+    settings.USE_FLUSH_SECONDS = 60
+    create()
+    told = [use for each in create_sample.SAMPLES for use in (*each.uses, *each.moved)]
+    uses = sum(use.times for use in told if use.allowed)
+    assert sum(TokenUse.objects.values_list("allowed", flat=True)) == uses
+    assert usage._gathered.thread is None
 
 
 def test_one_can_sign_in_with_what_is_printed(client: Client) -> None:
