@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings as examples, strategies as st
+
+from skytells_console.models import User
+from tests.admin.conftest import POLICY, VIEW, Signer
+from tests.cast import NOON, Clock, issue, make_user, origin
+from tests.views.test_listing import use
+from tokens import lifecycle, policy, policy_change, scopes
+from tokens.models import AccessToken, Policy, TokenActivity, TokenEvent
+from tokens.policy_change import Draft
+
+pytestmark = pytest.mark.usefixtures("clock")
+PAGE = "/admin/policy/"
+DAY = timedelta(days=1)
+OPEN: dict[str, Any] = {
+    "version": "0",
+    "max_lifetime_days": "",
+    "max_write_lifetime_days": "",
+    "default_lifetime_days": "",
+    "no_expiration_allowed": "on",
+    "allowed_scopes": list(scopes.BY_NAME),
+    "max_live_tokens": "",
+    "revoke_unused_after_days": "",
+    "allowed_networks": "",
+    "new_tokens_allowed": "on",
+    "when": "renewal",
+    "day": "",
+}
+
+
+def typed(**fields: Any) -> dict[str, Any]:
+    """Return what the form sends; None leaves a field out, as a tick that is not there."""
+    return {name: value for name, value in {**OPEN, **fields}.items() if value is not None}
+
+
+def save(client: Client, **fields: Any) -> Any:
+    """Preview, then save what was previewed, as a person does."""
+    previewed = client.post(PAGE, typed(**fields))
+    assert previewed.status_code == 200, previewed.context["form"].errors
+    seen, version = previewed.context["seen"], previewed.context["version"]
+    return client.post(PAGE, typed(**fields, seen=seen, save="1") | {"version": version})
+
+
+@pytest.fixture
+def field(alice: User, bob: User, clock: Clock) -> dict[str, AccessToken]:
+    """What a policy of 60 days, 20 for writes and always an end would find."""
+    made = {
+        "fits": issue(alice, "fits").token,
+        "writes": issue(alice, "writes", scopes=["projects.read", "projects.write"]).token,
+        "long": issue(bob, "long", expires_at=clock.now + 90 * DAY).token,
+        "endless": issue(bob, "endless", expires_at=None).token,
+        "ended": issue(bob, "ended", expires_at=None).token,
+    }
+    lifecycle.revoke(token=made["ended"], origin=origin(bob))
+    use(made["long"], clock.now, "203.0.113.40")
+    return made
+
+
+STRICT = {
+    "max_lifetime_days": "60",
+    "max_write_lifetime_days": "20",
+    "no_expiration_allowed": None,
+}
+
+
+def test_the_preview_counts_each_rule_and_saves_nothing(
+    field: dict[str, AccessToken], as_carol: Signer
+) -> None:
+    answer = as_carol(POLICY).post(PAGE, typed(**STRICT))
+    page = answer.content.decode()
+    assert "This would put 3 tokens of 2 people out of policy; 1 of these was used today." in page
+    assert "Nothing stops by itself" in page
+    found = {line.rule: (line.tokens, line.people, line.used) for line in lines(answer)}
+    assert found == {
+        "No expiration": (1, 1, 0),
+        "Lives longer than 60 days": (1, 1, 1),
+        "Holds a write scope, lives longer than 20 days": (1, 1, 0),
+    }
+    assert not Policy.objects.exists()
+
+
+def lines(answer: Any) -> list[policy_change.Line]:
+    found: list[policy_change.Line] = answer.context["effect"].lines
+    return found
+
+
+def test_where_all_fit_the_preview_says_so(field: dict[str, AccessToken], as_carol: Signer) -> None:
+    assert "All 4 tokens fit." in as_carol(POLICY).post(PAGE, typed()).content.decode()
+
+
+def test_nothing_is_saved_that_was_not_looked_at(
+    field: dict[str, AccessToken], as_carol: Signer
+) -> None:
+    client = as_carol(POLICY)
+    answer = client.post(PAGE, typed(**STRICT, save="1"))
+    assert answer.status_code == 422
+    assert "Nothing is saved yet" in answer.content.decode()
+    seen = client.post(PAGE, typed(**STRICT)).context["seen"]
+    other = client.post(PAGE, typed(**{**STRICT, "max_lifetime_days": "50"}, seen=seen, save="1"))
+    assert other.status_code == 422
+    assert not Policy.objects.exists()
+
+
+def test_numbers_that_changed_since_are_shown_again(
+    field: dict[str, AccessToken], bob: User, as_carol: Signer
+) -> None:
+    client = as_carol(POLICY)
+    seen = client.post(PAGE, typed(**STRICT)).context["seen"]
+    issue(bob, "one-more", expires_at=None)
+    answer = client.post(PAGE, typed(**STRICT, seen=seen, save="1"))
+    assert answer.status_code == 422
+    assert "The numbers have changed" in answer.content.decode()
+    assert "4 tokens of 2 people" in answer.content.decode()
+    assert not Policy.objects.exists()
+
+
+def test_saving_makes_a_version_with_its_event(
+    field: dict[str, AccessToken], as_carol: Signer, carol: User
+) -> None:
+    client = as_carol(POLICY)
+    assert save(client, **STRICT).status_code == 303
+    row = Policy.objects.get()
+    assert (row.max_lifetime_days, row.max_write_lifetime_days) == (60, 20)
+    assert (row.no_expiration_allowed, row.allowed_scopes, row.blocks_from) == (False, "", None)
+    assert row.created_by_id == carol.pk
+    (event,) = TokenEvent.objects.filter(kind="policy.changed")
+    assert event.data == {
+        "version": row.pk,
+        "changed": ["max_lifetime_days", "max_write_lifetime_days", "no_expiration_allowed"],
+    }
+    page = client.get(PAGE).content.decode()
+    assert 'value="60"' in page
+    assert f"version {row.pk} by carol@example.com" in page
+    assert AccessToken.objects.filter(revoked_at__isnull=True).count() == 4
+
+
+@pytest.mark.parametrize("when", ["renewal", "now"])
+def test_a_repeat_saves_no_second_version(
+    when: str, field: dict[str, AccessToken], as_carol: Signer, clock: Clock
+) -> None:
+    client = as_carol(POLICY)
+    sent = typed(**STRICT, when=when)
+    seen = client.post(PAGE, sent).context["seen"]
+    for _ in range(2):
+        answer = client.post(PAGE, {**sent, "seen": seen, "save": "1"})
+        assert answer.status_code == 303
+        clock.tick(minutes=1)
+    assert Policy.objects.count() == 1
+    assert TokenEvent.objects.filter(kind="policy.changed").count() == 1
+
+
+def test_who_was_overtaken_is_told(field: dict[str, AccessToken], as_carol: Signer) -> None:
+    client = as_carol(POLICY)
+    mine = typed(**STRICT)
+    seen = client.post(PAGE, mine).context["seen"]
+    save(client, max_lifetime_days="10")
+    answer = client.post(PAGE, {**mine, "seen": seen, "save": "1"})
+    assert answer.status_code == 409
+    assert "Somebody saved other rules meanwhile" in answer.content.decode()
+    assert Policy.objects.count() == 1
+
+
+def test_a_block_now_a_block_later_and_none(
+    field: dict[str, AccessToken], as_carol: Signer, clock: Clock
+) -> None:
+    client = as_carol(POLICY)
+    save(client, **STRICT, when="now")
+    assert Policy.objects.latest("id").blocks_from == clock.now
+    first = clock.now
+    clock.tick(minutes=5)
+    save(client, **{**STRICT, "max_lifetime_days": "61"}, when="now")
+    assert Policy.objects.latest("id").blocks_from == first
+    save(client, **STRICT, when="date", day="2026-12-24")
+    assert Policy.objects.latest("id").blocks_from.isoformat() == "2026-12-24T00:00:00+00:00"  # type: ignore[union-attr]
+    assert 'value="2026-12-24"' in client.get(PAGE).content.decode()
+    save(client, **STRICT)
+    assert Policy.objects.latest("id").blocks_from is None
+
+
+NUMBERS = (
+    "max_lifetime_days",
+    "max_write_lifetime_days",
+    "default_lifetime_days",
+    "max_live_tokens",
+    "revoke_unused_after_days",
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        *(({name: "0"}, "Type a whole number from 1 to") for name in NUMBERS),
+        *(({name: "-5"}, "Type a whole number from 1 to") for name in NUMBERS),
+        *(({name: "1.5"}, "Type a whole number from 1 to") for name in NUMBERS),
+        *(({name: "9" * 400}, "Type a whole number from 1 to") for name in NUMBERS),
+        *(({name: "ten\0"}, "Type a whole number from 1 to") for name in NUMBERS),
+        ({"max_lifetime_days": "3661"}, "Type a whole number from 1 to 3660"),
+        ({"allowed_scopes": []}, "Tick at least one scope."),
+        ({"allowed_scopes": ["root"]}, "Tick scopes of the list only."),
+        ({"allowed_networks": "here"}, "Write one network a line"),
+        ({"allowed_networks": "10.0.0.0/33"}, "Write one network a line"),
+        ({"allowed_networks": "10.0.0.0/8\n" * 201}, "Name at most 200 networks."),
+        ({"when": ""}, "Choose what happens to tokens"),
+        ({"when": "never"}, "Choose what happens to tokens"),
+        ({"when": "date"}, "Choose a day that is still to come"),
+        ({"when": "date", "day": "2026-11-23"}, "Choose a day that is still to come"),
+        ({"when": "date", "day": "2031-01-01"}, "Choose a day that is still to come"),
+        ({"when": "date", "day": "soon"}, "Choose a day that is still to come"),
+    ],
+    ids=lambda value: ascii(value)[:60],
+)
+def test_what_cannot_be_is_refused_with_what_was_typed(
+    fields: dict[str, Any], sentence: str, as_carol: Signer
+) -> None:
+    answer = as_carol(POLICY).post(PAGE, typed(**{"allowed_networks": "192.0.2.0/24", **fields}))
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert sentence in page
+    assert "allowed_networks" in fields or "192.0.2.0/24" in page
+    assert not Policy.objects.exists()
+
+
+def test_networks_are_kept_as_they_are_understood(as_carol: Signer) -> None:
+    save(as_carol(POLICY), allowed_networks=" 203.0.113.7/24\r\n2001:db8::1/48 ")
+    assert Policy.objects.get().allowed_networks == "203.0.113.0/24\n2001:db8::/48"
+
+
+def test_what_is_out_of_the_saved_policy_can_be_listed(
+    field: dict[str, AccessToken], as_carol: Signer
+) -> None:
+    client = as_carol(POLICY, VIEW)
+    save(client, **STRICT)
+    answer = client.get("/admin/tokens/accesstoken/", {"policy": "out"})
+    listed = {token.name for token in answer.context["cl"].result_list}
+    assert listed == {"writes", "long", "endless"}
+
+
+def test_the_unused_that_would_be_ended_are_counted(
+    alice: User, as_carol: Signer, clock: Clock
+) -> None:
+    issue(alice, "old", at=clock.now - 80 * DAY, expires_at=clock.now + DAY)
+    answer = as_carol(POLICY).post(PAGE, typed(revoke_unused_after_days="60"))
+    assert answer.context["effect"].idle == 1
+    assert "1 token has been unused" in " ".join(answer.content.decode().split())
+
+
+def test_the_number_of_queries_is_constant(alice: User, bob: User, as_carol: Signer) -> None:
+    client = as_carol(POLICY)
+    issue(alice, "a", expires_at=None)
+    with CaptureQueriesContext(connection) as few:
+        client.post(PAGE, typed(**STRICT))
+    for number in range(10):
+        issue(make_user(f"p{number}@example.com"), "b", expires_at=None)
+    with CaptureQueriesContext(connection) as many:
+        client.post(PAGE, typed(**STRICT))
+    assert len(many) == len(few)
+
+
+# --- The numbers that are shown are the rows that are affected -----------------------------------
+
+SOME = sorted(scopes.BY_NAME)
+TOKENS = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sets(st.sampled_from(SOME), min_size=1, max_size=3),
+        st.none() | st.integers(1, 366),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=5,
+)
+DRAFTS = st.builds(
+    Draft,
+    max_lifetime_days=st.none() | st.integers(1, 366),
+    max_write_lifetime_days=st.none() | st.integers(1, 366),
+    no_expiration_allowed=st.booleans(),
+    allowed_scopes=st.sets(st.sampled_from(SOME)).map(lambda names: " ".join(sorted(names))),
+    blocks_from=st.just(NOON),
+)
+
+
+@given(made=TOKENS, draft=DRAFTS)
+@examples(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_numbers_shown_are_the_rows_that_the_saved_rules_refuse(
+    made: list[tuple[int, set[str], int | None, bool, bool]],
+    draft: Draft,
+    alice: User,
+    bob: User,
+    carol: User,
+) -> None:
+    with transaction.atomic():
+        used = make(made, [alice, bob, carol])
+        effect = policy_change.effect(draft.rules(), NOON, today=NOON.replace(hour=0))
+        policy_change.save(draft, after=0, origin=origin(carol, at=NOON))
+        rules = policy.current_rules()
+        refused = [
+            token
+            for token in AccessToken.objects.live(NOON).select_related("owner")
+            if not policy.within_policy(facts(token), rules, NOON)
+        ]
+        accepted = AccessToken.objects.filter(policy.accepted_q(rules, NOON)).count()
+        transaction.set_rollback(True)
+    assert effect.total.tokens == len(refused)
+    assert effect.total.people == len({token.owner_id for token in refused})
+    assert effect.total.used == sum(token.pk in used for token in refused)
+    assert effect.live - effect.total.tokens == accepted
+    assert bool(effect.lines) == bool(refused)
+    assert sum(line.tokens for line in effect.lines) >= effect.total.tokens
+
+
+def facts(token: AccessToken) -> policy.TokenFacts:
+    return policy.TokenFacts(token.created_at, token.expires_at, token.scope_names)
+
+
+def make(made: list[tuple[int, set[str], int | None, bool, bool]], people: list[User]) -> set[int]:
+    """Write the rows at once, many examples long, and return those that were used today."""
+    rows = [
+        AccessToken(
+            owner=people[owner],
+            name=f"t{number}",
+            digest=bytes([number]) * 32,
+            pepper_id=1,
+            scopes=" ".join(sorted(names)),
+            created_at=NOON - DAY,
+            created_via="console",
+            expires_at=None if days is None else NOON - DAY + days * DAY,
+            revoked_at=NOON if is_revoked else None,
+            revoke_kind="owner" if is_revoked else "",
+        )
+        for number, (owner, names, days, _, is_revoked) in enumerate(made)
+    ]
+    AccessToken.objects.bulk_create(rows)
+    used = {row.pk for row, (*_, is_used, _) in zip(rows, made, strict=True) if is_used}
+    TokenActivity.objects.bulk_create(
+        [TokenActivity(token_id=pk, last_used_at=NOON) for pk in used]
+    )
+    return used

@@ -1,0 +1,91 @@
+"""The four rights of staff, and the shape of a page that only looks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from tokens.origin import Door, Origin
+from tokens.requests import browser_origin
+
+TOKENS = "tokens.view_accesstoken"
+REVOKE = "tokens.revoke_accesstoken"
+EVENTS = "tokens.view_tokenevent"
+POLICY = "tokens.change_policy"
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+
+def required(
+    *rights: str,
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Guard a view: 403 for staff who lack one of the rights."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @functools.wraps(view)
+        def guarded(request: HttpRequest, **captured: Any) -> HttpResponse:
+            if not all(request.user.has_perm(right) for right in rights):
+                raise PermissionDenied
+            return view(request, **captured)
+
+        return guarded
+
+    return decorate
+
+
+def admin_origin(request: HttpRequest) -> Origin:
+    """Return who is acting in the admin, from where, and when."""
+    return replace(browser_origin(request), door=Door.ADMIN)
+
+
+class LookOnlyAdmin(ModelAdmin):
+    """A list and a page for each row; no way to add, change or remove one, whatever the rights."""
+
+    right = ""
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    list_max_show_all = 0
+
+    def get_urls(self) -> list[Any]:
+        """Return the two pages."""
+        info = self.opts.app_label, self.opts.model_name
+        view = self.admin_site.admin_view
+        return [
+            path("", view(self.changelist_view), name="{}_{}_changelist".format(*info)),
+            path(
+                "<path:object_id>/change/",
+                view(self.change_view),
+                name="{}_{}_change".format(*info),
+            ),
+        ]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask for the one right that this list needs."""
+        return request.user.has_perm(self.right)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show the list to whom it would open."""
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Nobody adds anything here."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes a row here."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody removes a row here."""
+        return False
