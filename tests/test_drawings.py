@@ -16,8 +16,9 @@ from skytells_console.models import User
 from tests.cast import Clock, issue, origin
 from tests.views.pages import LIST
 from tokens import lifecycle, scopes
+from tokens.insight import DayCount
 from tokens.models.status import Status
-from tokens.templatetags import day, skyline
+from tokens.templatetags import day, plot, skyline
 from tokens.templatetags.drawings import Kind, Life, sun_class
 from tokens.views import rows
 
@@ -306,3 +307,59 @@ def test_the_list_draws_each_token(clock: Clock, as_alice: Client, alice: User) 
     assert page.count('class="arc arc--row"') == 3
     assert page.count('class="skyline"') == 3
     assert " style=" not in page
+
+
+# --- Thirty days of requests ---------------------------------------------------------------------
+
+
+def plotted(
+    counts: dict[int, tuple[int, int]], size: str = "detail", ended: int | None = None
+) -> ET.Element:
+    """Return the plot of days counted from the left, as a tree."""
+    first = NOW.date() - 29 * DAY
+    days = [DayCount(first + each * DAY, *counts.get(each, (0, 0))) for each in range(30)]
+    end = None if ended is None else first + ended * DAY
+    return ET.fromstring(plot.draw(days, plot.SIZES[size], end))  # noqa: S314 - of our own making
+
+
+def shapes_of(drawing: ET.Element, css: str) -> list[dict[str, str]]:
+    return [shape.attrib for shape in drawing if shape.attrib["class"] == css]
+
+
+@pytest.mark.parametrize(("size", "height"), [("detail", 120), ("detail-phone", 96)])
+def test_both_directions_share_one_scale(size: str, height: int) -> None:
+    drawing = plotted({0: (300, 0), 1: (150, 0), 29: (0, 100)}, size)
+    tall, half = (float(bar["height"]) for bar in shapes_of(drawing, "use__allowed"))
+    assert tall == pytest.approx(height * 0.75, abs=0.1)
+    assert half == pytest.approx(tall / 2, abs=0.1)
+    (refused,) = shapes_of(drawing, "use__refused")
+    ordinates = [float(y) for y in re.findall(r"(?:V|M[0-9.]+ |L[0-9.]+ )([0-9.]+)", refused["d"])]
+    assert max(ordinates) - min(ordinates) == pytest.approx(height / 4, abs=0.1)
+    assert len(shapes_of(drawing, "use__none")) == 27
+    assert float(drawing.attrib["height"]) <= height + 10
+
+
+def test_a_small_number_can_still_be_seen() -> None:
+    drawing = plotted({0: (1, 0), 1: (100_000, 0), 2: (0, 1)})
+    assert float(shapes_of(drawing, "use__allowed")[0]["height"]) == plot.LEAST_ALLOWED
+    assert len(shapes_of(drawing, "use__refused")) == 1
+    assert float(drawing.attrib["height"]) > 120 + plot.LEAST_REFUSED
+
+
+def test_the_end_of_the_token_is_marked_where_the_plot_reaches_it() -> None:
+    (end,) = shapes_of(plotted({0: (1, 0)}, ended=10), "use__end")
+    assert end["d"].startswith(f"M{10.5 * 928 / 30:g} ")
+    assert not shapes_of(plotted({0: (1, 0)}, ended=-5), "use__end")
+    assert not shapes_of(plotted({0: (1, 0)}), "use__end")
+
+
+def test_an_empty_plot_can_be_drawn() -> None:
+    assert len(shapes_of(plotted({}), "use__none")) == 30
+
+
+def test_the_plot_is_geometry_and_classes_alone() -> None:
+    for drawing in (plotted({0: (5, 3)}, ended=3), plotted({0: (5, 3)}, "detail-phone")):
+        assert drawing.attrib["aria-hidden"] == "true"
+        for each in drawing:
+            assert set(each.attrib) <= GEOMETRY | {"class", "stroke-linejoin"}
+            assert f".{each.attrib['class']}" in CSS

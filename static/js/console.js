@@ -130,7 +130,8 @@
   }
 
   function prepareCode(button) {
-    const lines = $("pre", button.parentElement).textContent;
+    const pre = $("pre", button.closest(".code"));
+    const lines = pre.textContent;
     button.hidden = false;
     button.addEventListener("click", async () => {
       const word = $("[data-word]", button);
@@ -144,7 +145,7 @@
           button.classList.remove("is-on");
         }, 2000);
       } catch {
-        getSelection().selectAllChildren($("pre", button.parentElement));
+        getSelection().selectAllChildren(pre);
         announce("This browser did not copy it. The commands are selected.");
       }
     });
@@ -190,6 +191,64 @@
     window.htmx?.ajax("GET", panel.dataset.shown, { target: "#main", swap: "innerHTML" });
   }
 
+  // A rotation is watched: every two seconds while the page is looked at, for half an hour, until it is done.
+  // What is shown may change each minute; a listener is told of a change of state only.
+  const watch = { since: 0, timer: 0, state: "" };
+  function stopWatching(text) {
+    clearInterval(watch.timer);
+    watch.timer = 0;
+    const note = $("[data-watch-note]");
+    if (!text || !note) return;
+    note.textContent = text;
+    note.hidden = false;
+    sayOfWatch(text);
+  }
+  function sayOfWatch(text) {
+    const region = $("#watch-says");
+    if (region) region.textContent = text;
+  }
+  function look() {
+    const link = $("[data-watch-again]");
+    if (!link) stopWatching();
+    else if (document.hidden) return;
+    else if (Date.now() - watch.since > 30 * 60 * 1000) stopWatching("Paused after half an hour. Check again to go on watching.");
+    else window.htmx?.trigger(link, "watch");
+  }
+  function startWatching() {
+    clearInterval(watch.timer);
+    watch.since = Date.now();
+    watch.timer = setInterval(look, 2000);
+  }
+  function prepareWatch(part) {
+    const { state, says } = part.dataset;
+    if (!watch.since) startWatching();
+    else if (state !== watch.state) sayOfWatch(says);
+    watch.state = state;
+    if ("done" in part.dataset) stopWatching();
+  }
+  on("visibilitychange", () => { if (watch.timer && !document.hidden) look(); });
+  on("htmx:afterRequest", (event) => {
+    const { elt, xhr, requestConfig } = event.detail;
+    if (!("watchAgain" in elt.dataset) || requestConfig?.triggeringEvent?.type !== "click") return;
+    if (xhr.status === 204) announce("Nothing new yet");
+    if (!watch.timer && xhr.status < 400 && !$("[data-watch][data-done]")) {
+      $("[data-watch-note]").hidden = true;
+      startWatching();
+    }
+  });
+
+  // Who knocks at a paused token: asked every half minute while the page is looked at, said when it changes.
+  let knocks = "";
+  function prepareKnocks(banner) {
+    if (knocks && knocks !== banner.dataset.knocks) announce(banner.dataset.knocks);
+    knocks = banner.dataset.knocks;
+  }
+  on("htmx:beforeRequest", (event) => {
+    const { elt, requestConfig } = event.detail;
+    const clicked = requestConfig.triggeringEvent?.type === "click";
+    if ("asksAgain" in elt.dataset && document.hidden && !clicked) event.preventDefault();
+  });
+
   function prepareReveal(box) {
     const input = $("input", box);
     const button = $("button", box);
@@ -213,11 +272,13 @@
       }
     };
     fresh("plate", preparePlate);
+    fresh("knocks", prepareKnocks);
     fresh("reveal", prepareReveal);
     fresh("suggest", prepareSuggestions);
     fresh("levels", prepareLevels);
     fresh("copy", prepareCode);
     fresh("shown", prepareShown);
+    fresh("watch", prepareWatch);
     fresh("toast", (toast) => startToast(toast, ["error", "warning"].includes(toast.dataset.toast)));
     if (root.dataset.title) document.title = `${root.dataset.title} · Skytells Console`;
   }
@@ -280,8 +341,13 @@
 
   // Messages: from the server (HX-Trigger: {"toast": "cli-macbook revoked"}), and when it does not answer as hoped.
   on("toast", (event) => showToast(event.detail.value));
+  const isWatch = (event) => event.detail.requestConfig?.triggeringEvent?.type === "watch";
   on("htmx:responseError", (event) => {
     const { status } = event.detail.xhr;
+    if (isWatch(event)) {
+      if (status < 500) stopWatching("This page stopped watching. Check again to go on.");
+      return;
+    }
     const wait = event.detail.xhr.getResponseHeader("Retry-After");
     const asked = Number(wait) > 0 ? `in ${Number(wait)} seconds` : "in a moment";
     const texts = {
@@ -294,6 +360,10 @@
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
     on(name, (event) => {
+      if (isWatch(event)) {
+        stopWatching("Connection lost. This page stopped watching. Check again to go on.");
+        return;
+      }
       const read = event.detail.requestConfig.verb === "get";
       showToast(`No answer from the server. ${read ? "Nothing was changed." : "Check the list before you try again."}`, true);
     });

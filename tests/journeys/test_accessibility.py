@@ -11,10 +11,12 @@ from playwright.sync_api import Browser, Page
 
 from skytells_console.models import User
 from tests.cast import issue, origin
-from tests.journeys.test_main_job import fill_in, sign_in
+from tests.device import DEFAULT, approve, redeem, start
+from tests.journeys.test_main_job import call, fill_in, sign_in
 from tests.journeys.watch import Watch
 from tokens import lifecycle, projects
 from tokens.models import AccessToken
+from tokens.models.rotation import ALL_PLACES
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 RULES = {
@@ -77,6 +79,12 @@ def test_every_page_is_accessible(page: Page, live_server: Any, alice: User) -> 
     page.locator("summary").filter(has_text="More actions").click()
     page.goto(page.get_by_role("link", name="Revoke…").first.evaluate("link => link.href"))
     judge(page, "revoke on a page")
+    page.goto(address("/api/docs"))
+    judge(page, "reference")
+    page.goto(address("/api/docs/introspect"))
+    judge(page, "reference of one endpoint")
+    page.goto(address("/api/docs?q=nothing"))
+    judge(page, "reference without a match")
     assert watch.faults == []
     page.goto(address("/nowhere"))
     judge(page, "not found")
@@ -118,3 +126,119 @@ def test_every_state_of_making_a_token_is_accessible(
     page.get_by_role("heading", name="Access tokens").wait_for()
     page.goto(f"{live_server.url}/settings/tokens/{token.public_id}/stored")
     judge(page, "is it stored?")
+
+
+# --- The rotation ---------------------------------------------------------------------------------
+
+
+def test_every_step_of_a_rotation_is_accessible(page: Page, live_server: Any, alice: User) -> None:
+    watch = Watch(page)
+    scopes = ["projects.read", "projects.write", "account.read"]
+    old = issue(alice, "gitlab-release", scopes=scopes)
+    sign_in(page, live_server.url, alice)
+
+    def show(step: str) -> None:
+        page.goto(f"{live_server.url}/settings/tokens/{old.token.public_id}/rotate{step}")
+
+    call(f"{live_server.url}/api/v1/user", old.plaintext.reveal())
+    show("/scopes")
+    judge(page, "rotate: scopes")
+    for resource in ("projects", "account"):
+        page.locator(f"#id_level_{resource}_none").check()
+    page.get_by_role("button", name="Create replacement").last.click()
+    judge(page, "rotate: scopes with errors")
+    wish = lifecycle.RotationWish(scopes=scopes, expires_at=old.token.expires_at)
+    made = lifecycle.rotate(token=old.token, wish=wish, origin=origin(alice))
+    new = made.token
+    show("/copy")
+    judge(page, "rotate: copy")
+    show("/cancel")
+    judge(page, "rotate: cancel")
+    page.goto(f"{live_server.url}/settings/tokens/{new.public_id}/rotate/scopes")
+    judge(page, "rotate: refused")
+    lifecycle.confirm_stored(token=new, origin=origin(alice))
+    show("/update")
+    judge(page, "rotate: update")
+    lifecycle.tick(replacement=new, ticked=[ALL_PLACES], origin=origin(alice))
+    show("/confirm")
+    judge(page, "rotate: waiting")
+    call(f"{live_server.url}/api/v1/user", made.plaintext.reveal())
+    page.get_by_role("heading", name="The replacement works").wait_for()
+    judge(page, "rotate: seen")
+    show("/revoke")
+    judge(page, "rotate: revoke")
+    lifecycle.retire(replacement=new, at=None, origin=origin(alice))
+    show("/finished")
+    judge(page, "rotate: finished")
+    page.goto(f"{live_server.url}/settings/tokens")
+    judge(page, "list after a rotation")
+    assert watch.faults == []
+
+
+# --- Device login ---------------------------------------------------------------------------------
+
+
+def test_every_page_of_a_device_login_is_accessible(
+    page: Page, live_server: Any, alice: User
+) -> None:
+    watch = Watch(page)
+    earlier, started = start(), start([*DEFAULT, "keys.write"], name="x" * 64)
+    approve(earlier, alice)
+    redeem(earlier)
+    sign_in(page, live_server.url, alice)
+    page.goto(f"{live_server.url}/device")
+    judge(page, "device code")
+    page.get_by_label("Code").fill("ZZZZ-ZZZZ")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_text("No request has that code.").wait_for()
+    judge(page, "device code, wrong")
+    page.goto(f"{live_server.url}/device?user_code={start().user_code}")
+    page.get_by_text("End an earlier sign-in").wait_for()
+    judge(page, "device request with an earlier sign-in")
+    page.goto(f"{live_server.url}/device?user_code={started.user_code}")
+    page.get_by_text("It can change things.").wait_for()
+    judge(page, "device request from elsewhere")
+    for box in page.locator("[name=scopes]").all():
+        box.uncheck()
+    page.get_by_role("button", name="Approve access").click()
+    page.get_by_text("Choose at least one scope").wait_for()
+    judge(page, "device request with an error")
+    page.get_by_label("Read project information").check()
+    page.get_by_role("button", name="Approve access").click()
+    page.get_by_role("heading", name="Approved").wait_for()
+    judge(page, "device approved")
+    page.goto(f"{live_server.url}/device?user_code={start().user_code}")
+    page.get_by_role("button", name="Deny").click()
+    page.get_by_role("heading", name="Denied").wait_for()
+    judge(page, "device denied")
+    assert watch.faults == []
+
+
+# --- Tables that become cards ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_table_stays_one_for_those_who_listen(
+    browser: Browser, live_server: Any, alice: User, width: int
+) -> None:
+    """The stylesheet changes how rows and cells are laid out, which must not cost their roles."""
+    for name in ("cli-macbook", "gitlab-ci", "cron-server"):
+        issue(alice, name)
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    sign_in(page, live_server.url, alice)
+    listener = context.new_cdp_session(page)
+    token = AccessToken.objects.get(name="gitlab-ci")
+    # On a phone nobody sees the box that picks all rows, and its column has no head then.
+    # Nor is the cell for what comes next there while nothing does.
+    listed = ("", 4, 6, 18) if width > 860 else ("", 4, 5, 15)
+    for path, rows, heads, cells in (listed, (f"/{token.public_id}", 3, 3, 4)):
+        page.goto(f"{live_server.url}/settings/tokens{path}")
+        nodes = listener.send("Accessibility.getFullAXTree")["nodes"]
+        roles = [each["role"]["value"] for each in nodes if not each["ignored"]]
+        assert roles.count("table") == 1
+        assert roles.count("row") == rows
+        assert roles.count("columnheader") == heads
+        assert roles.count("rowheader") == rows - 1
+        assert roles.count("cell") == cells
+    context.close()

@@ -63,6 +63,24 @@ def test_alice_changes_her_zone_and_her_theme(visitor: Page, live_server, alice:
     assert watch.faults == []
 
 
+def test_alice_chooses_her_mails(visitor: Page, live_server, alice: User) -> None:
+    watch = Watch(visitor)
+    sign_in(visitor, live_server.url, alice)
+    visitor.get_by_role("link", name="Notifications").first.click()
+    looks = visitor.get_by_role("group", name="When something needs a look")
+    expect(looks.get_by_role("checkbox")).to_have_count(4)
+    looks.get_by_label("Unused for 60 days").uncheck()
+    looks.get_by_label("A revoked or expired token is still tried").check()
+    fixed = visitor.get_by_label("Password changed")
+    expect(fixed).to_be_disabled()
+    expect(fixed).to_have_accessible_description("With the place it was done from Always sent")
+    visitor.get_by_role("button", name="Save notifications").click()
+    expect(visitor.get_by_text("Notifications saved")).to_be_visible()
+    expect(visitor.get_by_label("Unused for 60 days")).not_to_be_checked()
+    expect(visitor.get_by_label("A revoked or expired token is still tried")).to_be_checked()
+    assert watch.faults == []
+
+
 def test_alice_changes_her_password_and_revokes_everything(
     visitor: Page, live_server, alice: User
 ) -> None:
@@ -89,7 +107,7 @@ def test_alice_changes_her_password_and_revokes_everything(
     expect(visitor.get_by_role("heading", name="Revoke all 2 tokens?")).to_be_visible()
     visitor.get_by_role("button", name="Revoke 2 tokens").click()
     expect(visitor.get_by_text("Tick the box")).to_be_visible()
-    visitor.get_by_label("Stop 203.0.113.7 now.").check()
+    visitor.get_by_label("Stop 203.0.113.0/24 now.").check()
     visitor.get_by_role("button", name="Revoke 2 tokens").click()
     expect(visitor.get_by_text("2 tokens revoked")).to_be_visible()
     assert not AccessToken.objects.filter(revoked_at=None).exists()
@@ -122,10 +140,16 @@ def test_every_page_of_the_account_is_accessible(page: Page, live_server, alice:
         page.get_by_role("button", name=button).click()
         expect(page.get_by_role("alert")).to_be_focused()
         judge(page, f"{path} with errors")
+    page.goto(f"{live_server.url}/settings/notifications")
+    judge(page, "notifications")
+    page.get_by_label("Unused for 60 days").evaluate("box => box.value = 'token_created'")
+    page.get_by_role("button", name="Save notifications").click()
+    expect(page.get_by_role("alert")).to_be_focused()
+    judge(page, "notifications with an error")
     page.goto(f"{live_server.url}/settings/tokens/revoke-all")
     judge(page, "revoke all")
     page.get_by_role("button", name="Revoke 2 tokens").click()
-    expect(page.get_by_label("Stop 203.0.113.7 now.")).to_be_focused()
+    expect(page.get_by_label("Stop 203.0.113.0/24 now.")).to_be_focused()
     judge(page, "revoke all with an error")
     page.goto(f"{live_server.url}/account/sign-out")
     judge(page, "sign out")

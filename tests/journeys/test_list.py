@@ -58,10 +58,10 @@ def revoke_what_is_not_in_use(page: Page) -> None:
     expect(bar).to_be_visible()
     page.get_by_role("button", name="Revoke…").click()
     expect(page.get_by_role("heading", name="Revoke 2 tokens?")).to_be_visible()
-    expect(page.get_by_text("Breaks 203.0.113.40")).to_be_visible()
+    expect(page.get_by_text("Breaks 203.0.113.0/24")).to_be_visible()
     page.get_by_role("button", name="Revoke 2 tokens").click()
     expect(page.get_by_text("Tick this to stop what is in use")).to_be_visible()
-    expect(page.get_by_label("Stop 203.0.113.40 now.")).to_be_focused()
+    expect(page.get_by_label("Stop 203.0.113.0/24 now.")).to_be_focused()
     page.get_by_role("button", name="Revoke only the 1 not in use").click()
     expect(page.locator(".toast").get_by_text("1 token revoked")).to_be_visible()
     assert living() == {"gitlab-release", "github-actions-deploy"}

@@ -71,6 +71,10 @@ def test_alice_creates_uses_and_revokes_a_token(page: Page, live_server, alice: 
     row.get_by_role("link", name="Revoke…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("heading", name="Revoke cli-macbook?")).to_be_focused()
+    expect(dialog.get_by_text("Breaks 127.0.0.0/24.")).to_be_visible()
+    dialog.get_by_role("button", name="Revoke token").click()
+    expect(dialog.get_by_label("Stop 127.0.0.0/24 now.")).to_be_focused()
+    page.keyboard.press("Space")
     dialog.get_by_role("button", name="Revoke token").click()
     expect(row).to_contain_text("Revoked")
     expect(dialog).to_be_hidden()
@@ -101,6 +105,7 @@ def test_the_main_job_works_with_scripting_off(browser, live_server, alice: User
     done(page)
     page.locator("summary").filter(has_text="More actions").click()
     page.get_by_role("link", name="Revoke…").click()
+    page.get_by_label("Stop 127.0.0.0/24 now.").check()
     page.get_by_role("button", name="Revoke token").click()
     expect(page.get_by_text("cron-server revoked")).to_be_visible()
     assert call(f"{live_server.url}/api/v1/user", token)[0] == 401

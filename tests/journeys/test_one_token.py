@@ -93,6 +93,7 @@ def test_alice_revokes_from_the_page_and_stays_on_it(
     expect(page.get_by_role("link", name="Revoke…")).to_be_focused()
     page.get_by_role("link", name="Revoke…").click()
     dialog.get_by_label("Reason").fill("Sold")
+    dialog.get_by_label("Stop 127.0.0.0/24 now.").check()
     dialog.get_by_role("button", name="Revoke token").click()
     expect(page.get_by_text("Revoked by you").first).to_be_visible()
     expect(page.locator("#toasts")).to_contain_text("cli-macbook revoked")

@@ -15,9 +15,11 @@ from tests.cast import PASSWORD, Clock, issue, origin, sign_in
 from tests.threads import meeting_before_update
 from tests.views.pages import HTMX, LIST, text_of
 from tests.views.test_listing import use
+from tests.views.test_use import refuse, use as call
 from tokens import lifecycle
 from tokens.models import AccessToken, TokenEvent
 from tokens.secret import mint
+from tokens.usage import mark_of_pause
 
 # The clock stands before anybody signs in.
 pytestmark = pytest.mark.usefixtures("clock")
@@ -53,11 +55,11 @@ def test_the_question_says_what_each_would_break(
     for words in (
         "Revoke 4 tokens?",
         "2 of them are in use. Their next request gets 401, and the CLI says “Not authenticated”.",
-        "Breaks 203.0.113.40 Last used 2 minutes ago",
-        "Breaks 198.51.100.24 Last used 23 hours ago",
+        "Breaks 203.0.113.0/24 Last used 2 minutes ago",
+        "Breaks 198.51.100.0/24 Last used 23 hours ago",
         "Breaks nobody we know of Last used 118 days ago",
         "Breaks nobody It has never been used",
-        "Stop 203.0.113.40 and 198.51.100.24 now. This cannot be undone.",
+        "Stop 203.0.113.0/24 and 198.51.100.0/24 now. This cannot be undone.",
         "Revoke only the 2 not in use",
         "Keep tokens",
     ):
@@ -69,7 +71,7 @@ def test_the_question_says_what_each_would_break(
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["notebook", "smoke"], "Not used in the last 24 hours. This cannot be undone."),
+        (["notebook", "smoke"], "Nobody we know of breaks. This cannot be undone."),
         (["release", "deploy"], "All of them are in use. Their next request gets 401"),
         (["release", "smoke"], "1 of them is in use. Its next request gets 401"),
         (["release"], "It is in use. Its next request gets 401"),
@@ -84,12 +86,43 @@ def test_the_question_counts_what_is_in_use(
     assert f"Revoke {len(names)} token{'s' if len(names) > 1 else ''}?" in page
 
 
+def test_who_knocks_at_a_paused_token_did_not_use_it(
+    clock: Clock, as_alice: Client, four: dict[str, AccessToken]
+) -> None:
+    token = four["smoke"]
+    call(token, timedelta(minutes=2))
+    lifecycle.pause(token=token, until=None, origin=origin(token.owner, at=clock.now))
+    page = " ".join(text_of(as_alice.get(BULK, {"id": ids(token)})).split())
+    assert "Last used 2 minutes ago" in page
+    token.refresh_from_db()
+    assert token.paused_at
+    clock.tick(minutes=5)
+    refuse(token, -timedelta(minutes=4), scope=mark_of_pause(token.paused_at))
+    page = " ".join(text_of(as_alice.get(BULK, {"id": ids(token)})).split())
+    assert "Last refused 1 minute ago" in page
+
+
 def test_at_most_three_places_are_named(clock: Clock, as_alice: Client, alice: User) -> None:
     tokens = [issue(alice, f"runner-{each}").token for each in range(6)]
     for each, token in enumerate(tokens):
-        use(token, clock.now - timedelta(minutes=each), f"203.0.113.{min(each, 4)}")
+        use(token, clock.now - timedelta(minutes=each), f"203.0.{min(each, 4)}.1")
     page = text_of(as_alice.get(BULK, {"id": ids(*tokens)}))
-    assert "Stop 203.0.113.0, 203.0.113.1, 203.0.113.2 and 2 more now." in page
+    assert "Stop 203.0.0.0/24, 203.0.1.0/24, 203.0.2.0/24 and 2 more now." in page
+
+
+def test_a_monthly_job_is_in_use_though_it_called_weeks_ago(
+    clock: Clock, as_alice: Client, four: dict[str, AccessToken]
+) -> None:
+    for months in (4, 3, 2, 1):
+        use(four["notebook"], clock.now - timedelta(days=29 * months - 10), "192.0.2.61")
+    answer = as_alice.get(BULK, {"id": ids(four["notebook"], four["smoke"])})
+    page = " ".join(text_of(answer).split())
+    assert (
+        "Breaks 192.0.2.0/24 Last used 19 days ago. "
+        "Monthly job, last seen 19 days ago, next ≈ 3 Dec" in page
+    )
+    assert as_alice.post(BULK, {"id": ids(four["notebook"])}).status_code == 422
+    assert len(living()) == 4
 
 
 def test_all_of_them_end_together(
@@ -124,7 +157,7 @@ def test_what_came_into_use_meanwhile_is_left_alone(
     use(four["smoke"], clock.now, "192.0.2.9")
     answer = as_alice.post(BULK, chosen)
     assert answer.status_code == 422
-    assert "Stop 192.0.2.9 now." in text_of(answer)
+    assert "Stop 192.0.2.0/24 now." in text_of(answer)
     assert len(living()) == 4
     as_alice.post(BULK, {**chosen, "only": "idle"})
     assert living() == {"release", "deploy", "smoke"}
@@ -253,7 +286,7 @@ def test_many_tokens_need_no_more_questions_to_the_database(
         with CaptureQueriesContext(connection) as queries:
             as_alice.get(BULK, {"id": chosen})
         counted.append(len(queries))
-    assert counted[0] == counted[1] <= 5
+    assert counted[0] == counted[1] <= 6
 
 
 @pytest.mark.django_db(transaction=True)

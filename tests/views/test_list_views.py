@@ -77,7 +77,7 @@ def test_the_place_in_the_list_is_the_status_that_is_shown(
     clock: Clock, alice: User, seed: int
 ) -> None:
     in_random_states(alice, 120, clock.now, seed)
-    tokens = standing.with_rotation(AccessToken.objects.owned_by(alice))
+    tokens = standing.with_rotation(AccessToken.objects.owned_by(alice), clock.now)
     ranked = tokens.select_related("owner", "activity").annotate(
         rank=standing.status_rank(clock.now)
     )
@@ -131,10 +131,10 @@ def test_a_rotating_pair_is_one_row(clock: Clock, as_alice: Client, alice: User)
     AccessToken.objects.filter(pk=new.pk).update(replaces=old)
     answer = as_alice.get(LIST)
     assert names(answer) == ["release"]
-    assert answer.context["rows"][0].status.text == "Replacement not used yet"
+    assert answer.context["rows"][0].status.text == "Step 2 of 5, replacement not used yet"
     assert (chips(answer)["rotating"].count, chips(answer)["active"].count) == (1, 1)
     AccessToken.objects.filter(pk=new.pk).update(first_used_at=clock.now)
-    assert as_alice.get(LIST).context["rows"][0].status.text == "Replacement works"
+    assert as_alice.get(LIST).context["rows"][0].status.text == "Step 5 of 5, replacement works"
     AccessToken.objects.filter(pk=new.pk).update(rotation_closed_at=clock.now)
     assert len(names(as_alice.get(LIST))) == 2
 
@@ -299,7 +299,7 @@ def walk(client: Client, url: str, between: Callable[[], None] = lambda: None) -
 def in_order(owner: User, sort: str, now: Any) -> list[Any]:
     """Return the ids as Python would sort them."""
     mine = AccessToken.objects.owned_by(owner).exclude(policy.open_replacement_q(now))
-    tokens = list(standing.with_rotation(mine).select_related("owner", "activity"))
+    tokens = list(standing.with_rotation(mine, now).select_related("owner", "activity"))
     far = now + 9_000 * DAY
 
     def key(token: Any) -> Any:

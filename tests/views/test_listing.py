@@ -13,14 +13,14 @@ from tests.cast import Clock, issue, origin
 from tests.views.pages import HTMX, LIST, text_of
 from tokens import lifecycle, usage
 from tokens.lifecycle import Wish
-from tokens.origin import Consumer
+from tokens.origin import Consumer, network_of
 
 
 def use(token: Any, at: Any, address: str = "203.0.113.7") -> None:
     usage.record(
         token_id=token.pk,
         scope="",
-        consumer=Consumer("203.0.113.0/24", "curl"),
+        consumer=Consumer(network_of(address), "curl"),
         address=address,
         at=at,
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from skytells_console.models import User
 from tests.cast import Clock, issue
 from tests.views.pages import HTMX, LIST, text_of
+from tests.views.test_listing import use
 from tokens.models import AccessToken, TokenEvent
 from tokens.secret import mint
 
@@ -26,7 +28,67 @@ def address(token: AccessToken) -> str:
 def test_the_question_names_the_token_and_its_use(as_alice: Client, token: AccessToken) -> None:
     page = text_of(as_alice.get(address(token)))
     assert "Revoke cli-macbook?" in page
-    assert "It has never been used. This cannot be undone." in page
+    assert "Breaks nobody: it has never been used. This cannot be undone." in page
+
+
+def test_the_question_names_who_breaks(clock: Clock, as_alice: Client, token: AccessToken) -> None:
+    use(token, clock.now - timedelta(minutes=3), "203.0.113.7")
+    page = " ".join(text_of(as_alice.get(address(token))).split())
+    for words in (
+        "Breaks 203.0.113.0/24. Its next request gets 401, and the CLI says “Not authenticated”.",
+        "203.0.113.0/24 curl 1 request, 3 minutes ago Breaks",
+        "Stop 203.0.113.0/24 now. This cannot be undone.",
+    ):
+        assert words in page
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
+def test_who_would_break_is_stopped_on_purpose_only(
+    clock: Clock, as_alice: Client, token: AccessToken, headers: dict[str, str]
+) -> None:
+    use(token, clock.now - timedelta(minutes=3))
+    for sent in ({"reason": "kept"}, {"reason": "kept", "stop": ""}):
+        answer = as_alice.post(address(token), sent, headers=headers)
+        assert answer.status_code == 422
+        assert "Tick this to stop what is in use, or keep the token." in text_of(answer)
+        assert 'value="kept"' in answer.content.decode()
+        token.refresh_from_db()
+        assert token.revoked_at is None
+    as_alice.post(address(token), {"stop": "on"}, headers=headers)
+    token.refresh_from_db()
+    assert token.revoked_at == clock.now
+
+
+def test_what_nobody_uses_any_more_needs_no_tick(
+    clock: Clock, as_alice: Client, alice: User
+) -> None:
+    token = issue(alice, "old", at=clock.now - timedelta(days=200), expires_at=None).token
+    use(token, clock.now - timedelta(days=118), "192.0.2.61")
+    page = " ".join(text_of(as_alice.get(address(token))).split())
+    assert "Breaks nobody we know of: last used 118 days ago. This cannot be undone." in page
+    assert "192.0.2.0/24 curl 1 request, 118 days ago Not expected any more" in page
+    assert "Stop " not in page
+    assert as_alice.post(address(token)).status_code == 303
+
+
+def test_repeating_the_answer_without_the_tick_does_no_harm(
+    clock: Clock, as_alice: Client, token: AccessToken
+) -> None:
+    use(token, clock.now)
+    as_alice.post(address(token), {"stop": "on", "reason": "first"})
+    assert as_alice.post(address(token), {"reason": "second"}).status_code == 303
+    token.refresh_from_db()
+    assert token.reason == "first"
+
+
+def test_many_places_need_no_more_questions_to_the_database(
+    clock: Clock, as_alice: Client, token: AccessToken, django_assert_num_queries: Any
+) -> None:
+    for crowd in (1, 30):
+        for number in range(crowd):
+            use(token, clock.now, f"198.18.{number}.1")
+        with django_assert_num_queries(6):
+            as_alice.get(address(token))
 
 
 def test_revoking_ends_the_token_at_once(as_alice: Client, alice: User, token: AccessToken) -> None:

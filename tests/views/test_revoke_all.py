@@ -8,8 +8,10 @@ from django.test import Client
 
 from skytells_console.models import User
 from tests.cast import PASSWORD, Clock, issue, origin, sign_in
+from tests.device import approve, redeem, start
 from tests.views.pages import HTMX, LIST, text_of
 from tokens import lifecycle, usage
+from tokens.device_flow import Reply
 from tokens.models import AccessToken, Notice, TokenEvent
 from tokens.origin import Consumer
 from tokens.views.revoke_all import _stop
@@ -46,12 +48,12 @@ def test_the_question_names_every_token_and_what_breaks(
     assert "Revoke all 3 tokens?" in page
     assert "1 of them is in use. Its next request gets 401" in page
     for words in (
-        "Breaks 203.0.113.7",
-        "Used 3 minutes ago",
+        "Breaks 203.0.113.0/24",
+        "Last used 3 minutes ago",
         "Breaks nobody we know of",
         "Last used 3 days ago",
         "It has never been used",
-        "Stop 203.0.113.7 now. This cannot be undone.",
+        "Stop 203.0.113.0/24 now. This cannot be undone.",
         fresh.masked,
     ):
         assert words in page
@@ -175,3 +177,20 @@ PLACES = [
 @pytest.mark.parametrize(("places", "sentence"), PLACES)
 def test_up_to_three_places_are_named(places: list[str], sentence: str) -> None:
     assert _stop(places) == sentence
+
+
+def test_a_device_that_was_approved_and_has_not_asked_yet_gets_nothing_afterwards(
+    browser: Client, alice: User, bob: User, clock: Clock
+) -> None:
+    issue(alice)
+    promised, another = start(), start()
+    approve(promised, alice)
+    approve(another, bob)
+    assert browser.post(PAGE).status_code == 303
+    assert redeem(promised).reply is Reply.DENIED
+    assert live(alice, clock) == []
+    assert TokenEvent.objects.filter(kind="device.denied", owner_id=alice.pk).count() == 1
+    assert redeem(another).reply is Reply.DELIVERED
+    # What a terminal has fetched already is a token like any other.
+    assert browser.post(PAGE).status_code == 303
+    assert TokenEvent.objects.filter(kind="device.denied").count() == 1

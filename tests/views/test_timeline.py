@@ -112,6 +112,8 @@ STRANGE: list[tuple[str, Any]] = [
     ("token.redigested", {"pepper_id": None}),
     ("token.revoked", {"kind": {"owner": 1}}),
     ("token.revoked", {"kind": "by the moon"}),
+    ("token.retirement_set", {"at": "soon", "before": 3}),
+    ("token.retirement_set", {"at": ["now"]}),
 ]
 
 
@@ -123,7 +125,10 @@ def test_words_never_break(kind: str, data: Any) -> None:
 
 
 def test_every_known_kind_of_a_token_has_words_of_its_own() -> None:
-    others = {audit.Kind.ISSUED_BATCH, audit.Kind.PROJECT_CREATED}
+    others = {audit.Kind.ISSUED_BATCH, audit.Kind.PROJECT_CREATED, audit.Kind.PURGED_BATCH}
+    others |= {audit.Kind.SERVICE_CREATED, audit.Kind.SERVICE_REVOKED}
+    others |= {audit.Kind.DEVICE_APPROVED, audit.Kind.DEVICE_DENIED}
+    others |= {audit.Kind.POLICY_CHANGED, audit.Kind.ACCOUNT_DEACTIVATED}
     assert set(audit.Kind) - others <= set(timeline._WORDS)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.forms.utils import ErrorDict
 from django.http import QueryDict
 
 from tokens import policy
@@ -19,6 +18,9 @@ from tokens.models import Project
 
 NEVER, CUSTOM = "never", "custom"
 ALL_PROJECTS, CHOSEN_PROJECTS = "all", "chosen"
+# Beside each preset the form sends the instant that it showed for it, such as ``shown-30``.
+SHOWN = "shown-"
+_LONGEST_INSTANT = 40
 _LOCAL = re.compile(r"\s*\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?\s*\Z", re.ASCII)
 
 
@@ -53,10 +55,6 @@ class TokenForm(RefusableForm):
         data: Any = self.data
         assert isinstance(data, QueryDict)  # noqa: S101 - every page makes the form from one
         return data
-
-    def forgive(self) -> None:
-        """Show no errors: nobody asked for the token yet, the form was only filled in."""
-        self._errors = ErrorDict()
 
     def clean_name(self) -> str:
         """Return the name as it will be stored."""
@@ -114,9 +112,7 @@ class TokenForm(RefusableForm):
         longest = policy.longest(self.rules, scopes)
         expires_at: datetime | None = None
         if choice in {str(days) for days in policy.PRESET_DAYS}:
-            expires_at = policy.preset_expiry(
-                int(str(choice)), now=self.now, zone=self.zone, longest_allowed=longest
-            )
+            expires_at = self._preset(str(choice), longest)
         elif choice == CUSTOM:
             expires_at = self._custom(str(data.get("expires_custom", "")))
         elif choice != NEVER:
@@ -132,12 +128,41 @@ class TokenForm(RefusableForm):
             )
         return {**data, "expires_at": expires_at}
 
+    def _preset(self, days: str, longest: timedelta) -> datetime:
+        """Return the end of a preset: the one that the form showed, where it sent that along.
+
+        What was read is what is stored, also when a day has gone by since. Where the access that
+        was chosen meanwhile ends sooner, the form comes back with the ends as they are now.
+        """
+        end = policy.preset_expiry(int(days), now=self.now, zone=self.zone, longest_allowed=longest)
+        shown = _instant(str(self.data.get(f"{SHOWN}{days}", "")))
+        if shown is None:
+            return end
+        limit = self.now + longest
+        if self.now + policy.MIN_LIFETIME <= shown <= limit:
+            return shown
+        sentence = (
+            f"This token can last until {limit.astimezone(self.zone):%-d %b %Y, %H:%M %Z} at most, "
+            "so the offered ends have changed. Check them and send the form again."
+        )
+        self.add_error("expires", forms.ValidationError(sentence, code="ends_changed"))
+        return end
+
     def _custom(self, text: str) -> datetime | None:
         try:
             return local_instant(text, self.zone)
         except forms.ValidationError as error:
             self.add_error("expires_custom", error)
             return None
+
+
+def _instant(text: str) -> datetime | None:
+    """Return the instant that the form itself wrote down, or None for anything else."""
+    try:
+        instant = datetime.fromisoformat(text if len(text) <= _LONGEST_INSTANT else "")
+        return instant.astimezone(UTC) if instant.tzinfo else None
+    except (OverflowError, ValueError):
+        return None
 
 
 def local_instant(text: str, zone: ZoneInfo) -> datetime:

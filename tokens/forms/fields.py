@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
+from django.forms.utils import ErrorDict
 
 from tokens import policy, scopes as catalogue
 from tokens.secret import redact
@@ -63,6 +64,10 @@ class RefusableForm(forms.Form):
         except policy.Refused as refused:
             self.refuse(refused)
             return None
+
+    def forgive(self) -> None:
+        """Show no errors: nothing was asked for yet, the form was only filled in."""
+        self._errors = ErrorDict()
 
     def show_again(self) -> None:
         """Keep what was typed for the form that comes back: all of it, except a token's value.

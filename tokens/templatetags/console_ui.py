@@ -10,7 +10,7 @@ from django import template
 from django.forms import BaseForm
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 register = template.Library()
@@ -89,6 +89,13 @@ def instant(moment: datetime) -> SafeString:
     return time_element(moment, instant_words(moment, timezone.get_current_timezone()))
 
 
+@register.simple_tag
+def clock(moment: datetime) -> SafeString:
+    """Show the time of day with its zone: ``23:52 UTC``."""
+    zone = timezone.get_current_timezone()
+    return time_element(moment, f"{moment.astimezone(zone):%H:%M} {zone_words(moment, zone)}")
+
+
 @register.simple_tag(name="relative")
 def relative_tag(moment: datetime) -> SafeString:
     """Show how long ago or how soon, seen from now."""
@@ -124,6 +131,16 @@ def tid(masked: str) -> SafeString:
     return format_html(
         '<span class="tid">{}<b>{}</b>…<b>{}</b></span>', prefix + underscore, head, last
     )
+
+
+@register.filter
+def commands(sentence: str) -> SafeString:
+    """Show a sentence whose commands stand between backticks, as they are typed."""
+    pieces = (
+        format_html("<code>{}</code>", part) if position % 2 else part
+        for position, part in enumerate(sentence.split("`"))
+    )
+    return format_html_join("", "{}", ((piece,) for piece in pieces))
 
 
 @register.filter

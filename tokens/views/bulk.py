@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -14,18 +14,16 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import trigger_client_event
 
-from tokens import lifecycle
+from tokens import insight, lifecycle
 from tokens.forms import RevokeManyForm
 from tokens.models import AccessToken
 from tokens.models.liveness import is_ended
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
+from tokens.templatetags.use_words import rhythm
 from tokens.views.leaving import leave
 
-# Who called within a day will most likely call again.
-IN_USE = timedelta(hours=24)
-NAMED_PLACES = 3
 # The button that leaves alone what is in use.
 ONLY_IDLE = "idle"
 
@@ -41,10 +39,13 @@ class Line:
     """What revoking one of the tokens would break, as far as its use tells."""
 
     token: AccessToken
-    in_use: bool
-    verdict: str
-    used: str
-    place: str
+    breakage: insight.Breakage
+    note: str
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody is expected to be refused."""
+        return self.breakage.breaks_somebody
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -85,8 +86,10 @@ def _lines(user: object, sent: QueryDict, now: datetime) -> list[Line]:
     chosen = list(mine.filter(public_id__in=_ids(sent)))
     if not chosen:
         raise Http404
-    lines = [_line(token, now) for token in chosen if not is_ended(token.liveness(), now)]
-    return sorted(lines, key=lambda line: (-_last_use(line.token), line.token.pk))
+    alive = [token for token in chosen if not is_ended(token.liveness(), now)]
+    found = insight.who_breaks_each([token.pk for token in alive], now)
+    lines = [_line(token, found[token.pk], now) for token in alive]
+    return sorted(lines, key=lambda line: (not line.in_use, -_last_use(line), line.token.pk))
 
 
 def _ids(sent: QueryDict) -> set[uuid.UUID]:
@@ -99,20 +102,22 @@ def _ids(sent: QueryDict) -> set[uuid.UUID]:
     return found
 
 
-def _last_use(token: AccessToken) -> float:
-    activity = getattr(token, "activity", None)
-    return activity.last_used_at.timestamp() if activity else 0.0
+def _last_use(line: Line) -> float:
+    return line.breakage.last_at.timestamp() if line.breakage.last_at else 0.0
 
 
-def _line(token: AccessToken, now: datetime) -> Line:
-    activity = getattr(token, "activity", None)
-    if activity is None:
-        return Line(token, False, "Breaks nobody", "It has never been used", "")
-    used = relative(activity.last_used_at, now)
-    if now - activity.last_used_at >= IN_USE:
-        return Line(token, False, "Breaks nobody we know of", f"Last used {used}", "")
-    place = activity.address or f"what uses {token.name}"
-    return Line(token, True, f"Breaks {place}", f"Last used {used}", place)
+def _line(token: AccessToken, breakage: insight.Breakage, now: datetime) -> Line:
+    if breakage.last_at is None:
+        return Line(token, breakage, "It has never been used")
+    # Nobody uses a token while it is paused; who is refused meanwhile still holds it.
+    since = token.paused_at
+    called = "refused" if since and breakage.last_at >= since else "used"
+    note = f"Last {called} {relative(breakage.last_at, now)}"
+    regular = [place for place in breakage.places if place.expected and place.usual_gap]
+    # Of several, the one that was silent longest is the easiest to forget.
+    job = min(regular, key=lambda place: place.last_at, default=None)
+    words = rhythm(job) if job else ""
+    return Line(token, breakage, f"{note}. {words}" if words else note)
 
 
 def _tokens(number: int) -> str:
@@ -130,7 +135,7 @@ def _question(
         "busy": len(busy),
         "idle": len(lines) - len(busy),
         "in_use": _in_use(len(busy), len(lines)) if busy else "",
-        "stop_label": f"Stop {_places(busy)} now. This cannot be undone.",
+        "stopped": _stopped(busy),
         "url": request.path,
     }
     return _answer(request, context, status)
@@ -145,13 +150,9 @@ def _in_use(busy: int, number: int) -> str:
     return f"{busy} of them {'is in use. Its' if busy == 1 else 'are in use. Their'}"
 
 
-def _places(busy: list[Line]) -> str:
+def _stopped(busy: list[Line]) -> str:
     """Return the places that would stop, each once and at most three by name."""
-    places = list(dict.fromkeys(line.place for line in busy))
-    named, more = places[:NAMED_PLACES], len(places) - NAMED_PLACES
-    if more > 0:
-        return f"{', '.join(named)} and {more} more"
-    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+    return insight.in_words(dict.fromkeys(name for line in busy for name in line.breakage.breaking))
 
 
 def _nothing_left(request: HttpRequest) -> HttpResponse:

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from tokens import policy, scopes as catalogue
-from tokens.forms import ALL_PROJECTS, CHOSEN_PROJECTS, CUSTOM, NEVER, TokenForm
+from tokens.forms import ALL_PROJECTS, CHOSEN_PROJECTS, CUSTOM, NEVER, SHOWN, TokenForm
 from tokens.views.instants import utc_words
 
 # Two columns beside "None": what looks or runs, and what changes. A level that is missing is a dash.
@@ -22,8 +22,8 @@ def choices_of(form: TokenForm) -> dict[str, Any]:
         "suggestions": _SUGGESTIONS,
         "presets": _presets(form, levels),
         "resources": [_resource(form, resource, levels) for resource in catalogue.RESOURCES],
-        "project_choices": _project_choices(form),
-        "expiry_options": _expiry_options(form),
+        "project_choices": project_choices(form),
+        "expiry_options": expiry_options(form),
     }
 
 
@@ -64,7 +64,7 @@ def _resource(
             "title": level.title,
             "checked": level.key == chosen,
             "id": f"id_level_{resource.key}_{level.key}",
-            "style": _style(level),
+            "style": style_of(level),
         }
         if level.key == "write":
             # Offered only where it is held already: writing without reading is rarely meant.
@@ -74,13 +74,15 @@ def _resource(
     return {"key": resource.key, "title": resource.title, "hint": resource.hint, "cells": cells}
 
 
-def _style(level: catalogue.Level) -> str:
+def style_of(level: catalogue.Level) -> str:
+    """Return how much fill a level's choice has: none, soft for reading and running, solid for writing."""
     if any(catalogue.BY_NAME[name].writes for name in level.scopes):
         return "solid"
     return "soft" if level.scopes else ""
 
 
-def _project_choices(form: TokenForm) -> dict[str, Any]:
+def project_choices(form: TokenForm) -> dict[str, Any]:
+    """Return the choice between all projects and chosen ones, as made so far."""
     data = form.filled
     chosen = set(data.getlist("projects"))
     return {
@@ -94,14 +96,18 @@ def _project_choices(form: TokenForm) -> dict[str, Any]:
     }
 
 
-def _expiry_options(form: TokenForm) -> list[dict[str, Any]]:
+def expiry_options(form: TokenForm) -> list[dict[str, Any]]:
+    """Return the ends that are offered for the scopes as chosen so far, with their instants."""
     chosen = form.data.get("expires")
     longest = policy.longest(form.rules, form.cleaned_data.get("scopes") or ())
     options = []
     for days in policy.PRESET_DAYS:
         end = policy.preset_expiry(days, now=form.now, zone=form.zone, longest_allowed=longest)
         note = utc_words(end, form.zone)
-        options.append({"value": str(days), "title": f"{days} days", "note": note, "instant": end})
+        title, sent = f"{days} days", f"{SHOWN}{days}"
+        options.append(
+            {"value": str(days), "title": title, "note": note, "instant": end, "sent": sent}
+        )
     limit = timezone.localtime(form.now + longest, form.zone)
     options.append(
         {

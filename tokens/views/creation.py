@@ -14,12 +14,12 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from tokens import lifecycle, policy
-from tokens.forms import TokenForm
+from tokens.forms import SHOWN, TokenForm
 from tokens.models import Project
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.secret import redact
-from tokens.views.choices import choices_of, preset_levels
+from tokens.views.choices import choices_of, expiry_options, preset_levels
 from tokens.views.prefill import Prefill, empty_form_data, fill_from
 from tokens.views.snippets import snippets_for
 from tokens.views.summary import summary_of
@@ -80,12 +80,20 @@ def draft_token(request: HttpRequest) -> HttpResponse:
     data = request.POST.copy()
     for field, level in (preset_levels(data.get("preset", "")) or {}).items():
         data[field] = level
+    for field in [name for name in data if name.startswith(SHOWN)]:
+        # The ends are shown anew, so what an earlier answer showed does not count any more.
+        del data[field]
     form = _form(request, data)
     htmx: Any = getattr(request, "htmx", False)
     if htmx and htmx.target == "create-summary":
         assert form.errors is not None  # noqa: S101 - reading errors is what validates a form
-        return render(request, "components/create_summary.html", {"summary": summary_of(form)})
-    return _form_page(request, form, asked=False)
+        context = {"summary": summary_of(form), "expiry_options": expiry_options(form)}
+        response = render(request, "components/create_changes.html", context)
+    else:
+        response = _form_page(request, form, asked=False)
+    # Nothing is minted here, so nothing in the answer is shown once.
+    response.compressible = True  # type: ignore[attr-defined]
+    return response
 
 
 def _wish(form: TokenForm) -> lifecycle.Wish:
@@ -134,6 +142,8 @@ def _form_page(
         "time_zone": form.zone.key,
         "stale_notice": stale_notice,
         "link": link,
+        # Only where nothing stands above the first field that ought to be read before it.
+        "starts_empty": link is not None and not link.came,
     }
     return _answer(request, "create", context, fragment="_create_form", status=status)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,15 +16,20 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
+from django_htmx.http import reselect, retarget, trigger_client_event
 
-from tokens import policy, scopes as catalogue
+from tokens import policy, scopes as catalogue, usage
 from tokens.forms import NEVER
 from tokens.models import AccessToken, RevokeKind
-from tokens.models.liveness import ended_at
+from tokens.models.liveness import ended_at, is_ended, is_paused
+from tokens.models.rotation import Rotation, rotation_with
+from tokens.models.standing import with_rotation
 from tokens.models.status import Status
 from tokens.templatetags.console_ui import instant_words
 from tokens.views import timeline
+from tokens.views.knocks import banner_of
 from tokens.views.rows import Row, row_of, time_left
+from tokens.views.use import use_context
 
 # The controls that bring the page back by htmx, and where the keyboard goes on afterwards.
 _FOCUS_AFTER = {
@@ -48,7 +54,6 @@ class HeldScope:
 
     name: str
     meaning: str
-    level: str
 
 
 @require_safe
@@ -56,13 +61,20 @@ def token_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Show one token of the signed-in person; anybody else's does not exist."""
     htmx: Any = getattr(request, "htmx", False)
     focus = _FOCUS_AFTER.get((htmx.trigger or "").partition("--")[0], "") if htmx else ""
-    return show_detail(request, own_token(request, public_id), focus=focus)
+    token = own_token(request, public_id)
+    if htmx and htmx.target == "activity":
+        events = _events(request, token, usage.knocks_of(token.pk), timezone.now())
+        context = {**events, "focus": focus}
+        return render(request, "components/detail_activity.html", context)
+    if htmx and htmx.trigger == "check-knocks":
+        return _look_again(request, token)
+    return show_detail(request, token, focus=focus)
 
 
 def own_token(request: HttpRequest, public_id: uuid.UUID) -> AccessToken:
     """Return the person's token with all that its pages show, or answer that there is nothing."""
-    mine = AccessToken.objects.owned_by(request.user).select_related("owner", "activity")
-    return get_object_or_404(mine, public_id=public_id)
+    mine = with_rotation(AccessToken.objects.owned_by(request.user), timezone.now())
+    return get_object_or_404(mine.select_related("owner", "activity"), public_id=public_id)
 
 
 def detail_url(token: AccessToken) -> str:
@@ -76,40 +88,107 @@ def stands_on_detail(request: HttpRequest, token: AccessToken) -> bool:
     return bool(htmx) and urlsplit(htmx.current_url or "").path == detail_url(token)
 
 
-def show_detail(request: HttpRequest, token: AccessToken, *, focus: str = "") -> HttpResponse:
+def show_detail(
+    request: HttpRequest,
+    token: AccessToken,
+    *,
+    focus: str = "",
+    problem: str = "",
+    status: int = 200,
+) -> HttpResponse:
     """Answer with the token's page, or with its content alone for htmx."""
     name = "_detail" if getattr(request, "htmx", False) else "detail"
-    return render(request, f"tokens/{name}.html", _context(request, token, focus))
+    context = _context(request, token, focus) | {"problem": problem}
+    return render(request, f"tokens/{name}.html", context, status=status)
+
+
+def _look_again(request: HttpRequest, token: AccessToken) -> HttpResponse:
+    """Answer a paused token's open page: with its banner, or with all of it once the pause is over."""
+    now = timezone.now()
+    if is_paused(token.liveness(), now) and not is_ended(token.liveness(), now):
+        knocks = usage.knocks_of(token.pk)
+        context = _banner(token, row_of(token, now), knocks, now)
+        return render(request, "components/knock_banner.html", context)
+    response = show_detail(request, token)
+    trigger_client_event(response, "toast", {"value": f"{token.name} is not paused any more"})
+    return reselect(retarget(response, "#_detail"), "#_detail")
+
+
+def _banner(
+    token: AccessToken, row: Row, knocks: Mapping[str, usage.Knocks], now: datetime
+) -> dict[str, Any]:
+    resume_url = reverse("tokens:resume", kwargs={"public_id": token.public_id})
+    return {
+        "banner": banner_of(token, row, knocks, now),
+        "ended_mark": usage.ENDED,
+        "here_url": detail_url(token),
+        "resume_url": f"{resume_url}?from=detail",
+    }
 
 
 def _context(request: HttpRequest, token: AccessToken, focus: str) -> dict[str, Any]:
     now = timezone.now()
     user: Any = request.user
-    row = row_of(token, now)
+    rotation = _rotation(token, now)
+    replacing = rotation is not None and rotation.replacement.pk == token.pk
+    row = row_of(token, now, None if replacing else rotation)
     projects = list(token.projects.order_by("name_key")) if token.projects_limited else []
-    cursor = request.GET.get("before", "")
-    page = timeline.read(token.public_id, viewer_id=user.pk, cursor=cursor, now=now)
-    here = detail_url(token)
+    wish = _wish(token, projects, user.zone)
+    used = use_context(token, row, wish, now)
+    knocks = usage.knocks_of(token.pk) if used["use_knocks"] else {}
     return {
+        **used,
         "token": token,
         "row": row,
+        "rotation": rotation,
+        "replacing": replacing,
         "focus": focus,
         "marks": _marks(token, row, now),
         "activity": getattr(token, "activity", None),
         "held": held_scopes(token),
         "projects": projects,
+        **_events(request, token, knocks, now),
+        "edit_url": reverse("tokens:edit", kwargs={"public_id": token.public_id}),
+        "scopes_url": reverse("tokens:scopes", kwargs={"public_id": token.public_id}),
+        **_banner(token, row, knocks, now),
+        "pause_url": f"{reverse('tokens:pause', kwargs={'public_id': token.public_id})}?from=detail",
+        "revoke_url": f"{row.revoke_url}?from=detail" if row.revoke_url else "",
+        "recreate_url": _recreate_url(token, wish) if row.ended else "",
+        "ended_by": ended_by(token),
+        "end_in_utc": _in_utc(token.expires_at, user.zone),
+        "time_zone": user.zone.key,
+    }
+
+
+def _events(
+    request: HttpRequest, token: AccessToken, knocks: Mapping[str, usage.Knocks], now: datetime
+) -> dict[str, Any]:
+    """Return a page of what happened to the token, with the ways to the other pages."""
+    user: Any = request.user
+    cursor = request.GET.get("before", "")
+    page = timeline.read(
+        token.public_id,
+        viewer_id=user.pk,
+        cursor=cursor,
+        knocks=knocks,
+        end=ended_at(token.liveness()),
+        now=now,
+    )
+    here = detail_url(token)
+    return {
         "days": page.days,
         "older": page.older,
         "older_url": f"{here}?before={page.older}#activity" if page.older else "",
         "newest_url": f"{here}#activity" if cursor else "",
-        "edit_url": reverse("tokens:edit", kwargs={"public_id": token.public_id}),
-        "scopes_url": reverse("tokens:scopes", kwargs={"public_id": token.public_id}),
-        "revoke_url": f"{row.revoke_url}?from=detail" if row.revoke_url else "",
-        "recreate_url": _recreate_url(token, projects, user.zone) if row.ended else "",
-        "ended_by": _ended_by(token),
-        "end_in_utc": _in_utc(token.expires_at, user.zone),
-        "time_zone": user.zone.key,
     }
+
+
+def _rotation(token: AccessToken, now: datetime) -> Rotation | None:
+    """Return the open rotation the token is part of; most tokens are in none, and cost no query."""
+    unclosed = token.replaces_id is not None and token.rotation_closed_at is None
+    if not unclosed and not getattr(token, "rotating", False):
+        return None
+    return rotation_with(token.pk, now)
 
 
 def held_scopes(token: AccessToken) -> list[HeldScope]:
@@ -119,11 +198,7 @@ def held_scopes(token: AccessToken) -> list[HeldScope]:
 
 def _held(name: str) -> HeldScope:
     scope = catalogue.BY_NAME.get(name)
-    if scope is None:
-        return HeldScope(name, "Not offered any more", "")
-    if scope.writes:
-        return HeldScope(name, scope.meaning, "Write")
-    return HeldScope(name, scope.meaning, "Read" if name.endswith(".read") else "Run")
+    return HeldScope(name, scope.meaning if scope else "Not offered any more")
 
 
 def _marks(token: AccessToken, row: Row, now: datetime) -> list[Mark]:
@@ -139,7 +214,8 @@ def _marks(token: AccessToken, row: Row, now: datetime) -> list[Mark]:
     return [*marks, Mark("Expires", end, "Never")]
 
 
-def _ended_by(token: AccessToken) -> str:
+def ended_by(token: AccessToken) -> str:
+    """Return who ended the token, in words that follow "Revoked"."""
     if token.revoke_kind == RevokeKind.OWNER and token.revoked_by_id == token.owner_id:
         return "by you"
     return str(token.get_revoke_kind_display())
@@ -152,7 +228,7 @@ def _in_utc(at: datetime | None, zone: ZoneInfo) -> str:
     return instant_words(at, UTC)
 
 
-def _lifetime(token: AccessToken, zone: ZoneInfo) -> str:
+def lifetime(token: AccessToken, zone: ZoneInfo) -> str:
     """Return the planned lifetime in days, as the preset where it was one, or "never"."""
     if token.expires_at is None:
         return NEVER
@@ -164,18 +240,24 @@ def _lifetime(token: AccessToken, zone: ZoneInfo) -> str:
     return str(max((token.expires_at - token.created_at).days, 1))
 
 
-def _recreate_url(token: AccessToken, projects: list[Any], zone: ZoneInfo) -> str:
-    """Return the create page filled in as this token was, or nothing where that would widen it.
+def _recreate_url(token: AccessToken, wish: list[tuple[str, str]] | None) -> str:
+    """Return the create page filled in as this token was, or nothing where that would widen it."""
+    if wish is None:
+        return ""
+    return f"{reverse('tokens:create')}?{urlencode([('name', token.name), *wish])}"
+
+
+def _wish(token: AccessToken, projects: list[Any], zone: ZoneInfo) -> list[tuple[str, str]] | None:
+    """Return what a create page is filled in with to make another token like this one.
 
     A token limited to projects that are all gone may touch none; leaving the limit out of the link
     would offer all of them.
     """
     if token.projects_limited and not projects:
-        return ""
-    wish: list[tuple[str, str]] = [("name", token.name)]
+        return None
+    wish: list[tuple[str, str]] = []
     if token.description:
         wish.append(("description", token.description))
     wish += [("scopes", name) for name in token.scope_names if name in catalogue.BY_NAME]
     wish += [("projects", project.slug) for project in projects]
-    wish.append(("expires_in", _lifetime(token, zone)))
-    return f"{reverse('tokens:create')}?{urlencode(wish)}"
+    return [*wish, ("expires_in", lifetime(token, zone))]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import reswap, retarget, trigger_client_event
 
-from tokens import lifecycle, policy
+from tokens import lifecycle, policy, usage
 from tokens.forms import DetailsForm, NarrowForm, RefusableForm
 from tokens.models import AccessToken
 from tokens.models.liveness import is_ended
@@ -78,6 +78,8 @@ def narrow_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         except policy.Refused as refused:
             form.refuse(refused)
         else:
+            # What was expected of a scope that the token held is not what it means from now on.
+            usage.unmute(token_id=token.pk, scopes=gone)
             said = "1 scope" if len(gone) == 1 else f"{len(gone)} scopes"
             token = own_token(request, public_id)
             if changed or _has_ended(token) or set(token.scope_names) == set(kept):
@@ -101,7 +103,7 @@ def _form(request: HttpRequest, token: AccessToken, part: str, form: RefusableFo
         "token": token,
         "form": form,
         "held": held_scopes(token),
-        "chosen": data.getlist("remove") if form.is_bound else [],
+        "chosen": (data if form.is_bound else request.GET).getlist("remove"),
         "ended": ended,
         "url": request.path,
         "back_url": detail_url(token),

@@ -16,6 +16,7 @@ from django_htmx.http import push_url
 
 from tokens import policy
 from tokens.models import AccessToken, standing
+from tokens.models.rotation import rotations_of
 from tokens.models.token import AccessTokenQuerySet
 from tokens.views.filters import (
     ALL,
@@ -80,7 +81,7 @@ def list_context(request: HttpRequest, view: View) -> dict[str, Any]:
     rules = policy.current_rules()
     meaning = conditions(rules, now)
     mine = AccessToken.objects.owned_by(user).exclude(policy.open_replacement_q(now))
-    mine = standing.with_rotation(mine)
+    mine = standing.with_rotation(mine, now)
     counts = _counts(mine, meaning, view, now)
     columns = SORTS[view.sort]
     cursor = read_cursor(columns, view.after) if view.after else None
@@ -89,9 +90,11 @@ def list_context(request: HttpRequest, view: View) -> dict[str, Any]:
     rest = rows.filter(beyond(columns, cursor)) if cursor else rows
     page = list(rest.select_related("owner", "activity").order_by(*order(columns))[: PAGE_SIZE + 1])
     more = len(page) > PAGE_SIZE
+    rotating = [token.pk for token in page if getattr(token, "rotating", False)]
+    rotations = rotations_of(rotating, now) if rotating else {}
     return {
         "view": view,
-        "rows": [row_of(token, now) for token in page[:PAGE_SIZE]],
+        "rows": [row_of(token, now, rotations.get(token.pk)) for token in page[:PAGE_SIZE]],
         "total": counts["of_all"],
         "matches": counts[f"in_{view.status}"],
         "chips": _chips(LIFECYCLE, view, counts),

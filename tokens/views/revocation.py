@@ -6,19 +6,18 @@ import uuid
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import trigger_client_event
 
-from tokens import lifecycle
+from tokens import insight, lifecycle
 from tokens.forms import RevokeForm
 from tokens.models import AccessToken
+from tokens.models.liveness import is_ended
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
-from tokens.templatetags.console_ui import relative
-from tokens.views.detail import detail_url, own_token
-from tokens.views.leaving import leave
+from tokens.views.detail import own_token
+from tokens.views.leaving import back_url, form_url, leave
 from tokens.views.rows import row_of
 
 REVOKING = Purpose(
@@ -32,32 +31,41 @@ REVOKING = Purpose(
 @fresh_proof_required(REVOKING)
 def revoke_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Ask, then end the token. Repeating the answer changes nothing and says the same."""
+    now = timezone.now()
     token = own_token(request, public_id)
+    breakage = insight.who_breaks(token.pk, now)
     if request.method != "POST":
-        return _question(request, token, RevokeForm())
-    form = RevokeForm(request.POST)
+        return _question(request, token, RevokeForm(), breakage)
+    # A token that has ended already breaks nobody by ending again.
+    stops = breakage.breaks_somebody and not is_ended(token.liveness(), now)
+    form = RevokeForm(request.POST, stops_somebody=stops)
     if not form.is_valid():
         form.show_again()
-        return _question(request, token, form, status=422)
+        return _question(request, token, form, breakage, status=422)
     lifecycle.revoke(
         token=token, origin=browser_origin(request), reason=form.cleaned_data["reason"]
     )
-    return leave(request, f"{token.name} revoked", _back_url(request, token))
+    return leave(request, f"{token.name} revoked", back_url(request, token))
 
 
 def _question(
-    request: HttpRequest, token: AccessToken, form: RevokeForm, status: int = 200
+    request: HttpRequest,
+    token: AccessToken,
+    form: RevokeForm,
+    breakage: insight.Breakage,
+    status: int = 200,
 ) -> HttpResponse:
     row = row_of(token, timezone.now())
     context = {
         "token": row,
         "form": form,
-        "sentence": _sentence(token),
+        "breakage": breakage,
+        "consequence": _consequence(breakage),
         "already_ended": f"{row.name} has ended already. Nothing is left to revoke."
         if row.ended
         else "",
-        "url": f"{request.path}?from=detail" if _from_detail(request) else request.path,
-        "back_url": _back_url(request, token),
+        "url": form_url(request),
+        "back_url": back_url(request, token),
     }
     name = "_revoke_form" if getattr(request, "htmx", False) else "revoke"
     response = render(request, f"tokens/{name}.html", context, status=status)
@@ -66,20 +74,8 @@ def _question(
     return response
 
 
-def _sentence(token: AccessToken) -> str:
-    activity = getattr(token, "activity", None)
-    if activity is None:
-        return "It has never been used. This cannot be undone."
-    used = relative(activity.last_used_at, timezone.now())
-    place = f" from {activity.address}" if activity.address else ""
-    client = f" ({activity.client})" if activity.client and activity.client != "other" else ""
-    return f"Last used {used}{place}{client}. Its next request gets 401. This cannot be undone."
-
-
-def _from_detail(request: HttpRequest) -> bool:
-    # A word and not an address, so that nobody can be sent anywhere else with it.
-    return request.GET.get("from") == "detail"
-
-
-def _back_url(request: HttpRequest, token: AccessToken) -> str:
-    return detail_url(token) if _from_detail(request) else reverse("tokens:list")
+def _consequence(breakage: insight.Breakage) -> str:
+    if not breakage.breaks_somebody:
+        return "This cannot be undone."
+    whose = "Its" if len(breakage.breaking) == 1 else "Their"
+    return f"{whose} next request gets 401, and the CLI says “Not authenticated”."

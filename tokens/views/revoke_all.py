@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
@@ -12,15 +12,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from tokens import lifecycle
+from tokens import device_flow, insight, lifecycle
 from tokens.models import AccessToken
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
 
-IN_USE = timedelta(hours=24)
 LISTED = 50
-PLACES_NAMED = 3
 TICK = "Tick the box to say that this may stop what is in use."
 
 REVOKING_ALL = Purpose(
@@ -37,12 +35,12 @@ class Loss(NamedTuple):
     masked: str
     verdict: str
     note: str
-    place: str
+    places: tuple[str, ...]
 
     @property
     def breaks(self) -> bool:
-        """Whether something used the token within a day."""
-        return bool(self.place)
+        """Whether somebody is expected to be refused."""
+        return bool(self.places)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -52,14 +50,20 @@ def revoke_all(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     alive = AccessToken.objects.owned_by(request.user).live(now)
     mine = list(alive.select_related("owner", "activity").newest_first())
-    losses = sorted((_loss_of(token) for token in mine), key=lambda loss: not loss.breaks)
+    found = insight.who_breaks_each([token.pk for token in mine], now)
+    losses = [_loss_of(token, found[token.pk], now) for token in mine]
+    losses.sort(key=lambda loss: not loss.breaks)
     if request.method != "POST":
         return _question(request, losses)
     if any(loss.breaks for loss in losses) and "sure" not in request.POST:
         return _question(request, losses, error=TICK, status=422)
     origin = browser_origin(request)
+    # First what would become a token later. One that a terminal has just fetched is among those that
+    # are read again now.
+    user: Any = request.user
+    device_flow.withdraw(user_id=user.pk, origin=origin)
     # One transaction each: what could be ended stays ended, and a repeat goes on from there.
-    ended = sum(lifecycle.revoke(token=token, origin=origin) for token in mine)
+    ended = sum(lifecycle.revoke(token=token, origin=origin) for token in alive.order_by("pk"))
     messages.success(request, _told(ended))
     return HttpResponseRedirect(reverse("tokens:list"), status=303)
 
@@ -73,7 +77,7 @@ def _question(
         "losses": losses[:LISTED],
         "more": len(losses) - LISTED if len(losses) > LISTED else 0,
         "sentence": _sentence(len(used), len(losses)),
-        "stop": _stop(list(dict.fromkeys(loss.place for loss in used))),
+        "stop": _stop([place for loss in used for place in loss.places]),
         "submit_label": f"Revoke {_tokens(len(losses))}",
         "error": error,
     }
@@ -81,17 +85,10 @@ def _question(
     return render(request, f"tokens/{name}.html", context, status=status)
 
 
-def _loss_of(token: AccessToken) -> Loss:
-    activity = getattr(token, "activity", None)
-    if activity is None:
-        return Loss(token.name, token.masked, "Breaks nobody", "It has never been used", "")
-    now = timezone.now()
-    used = relative(activity.last_used_at, now)
-    if now - activity.last_used_at >= IN_USE:
-        note = f"Last used {used}"
-        return Loss(token.name, token.masked, "Breaks nobody we know of", note, "")
-    place = activity.address or "an unknown place"
-    return Loss(token.name, token.masked, f"Breaks {place}", f"Used {used}", place)
+def _loss_of(token: AccessToken, breakage: insight.Breakage, now: datetime) -> Loss:
+    last_at = breakage.last_at
+    note = f"Last used {relative(last_at, now)}" if last_at else "It has never been used"
+    return Loss(token.name, token.masked, breakage.headline, note, breakage.breaking)
 
 
 def _tokens(number: int) -> str:
@@ -106,7 +103,7 @@ def _title(number: int) -> str:
 
 def _sentence(used: int, number: int) -> str:
     if not used:
-        return "Nothing has used them for a day. This cannot be undone."
+        return "Nobody we know of breaks. This cannot be undone."
     which = (
         "It is in use." if number == 1 else f"{used} of them {'is' if used == 1 else 'are'} in use."
     )
@@ -118,11 +115,7 @@ def _stop(places: list[str]) -> str:
     """Return what the tick says yes to; empty when nothing is in use."""
     if not places:
         return ""
-    named, more = places[:PLACES_NAMED], len(places) - PLACES_NAMED
-    if more > 0:
-        words = f"{', '.join(named)} and {more} more"
-    else:
-        words = " and ".join([*([", ".join(named[:-1])] if named[1:] else []), named[-1]])
+    words = insight.in_words(dict.fromkeys(places))
     return f"Stop {words} now. This cannot be undone."
 
 

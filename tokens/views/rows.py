@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tokens import scopes as catalogue
-from tokens.models import AccessToken, RevokeKind
+from tokens.models import AccessToken, Created, RevokeKind
 from tokens.models.liveness import ended_at
+from tokens.models.rotation import Rotation, Step
 from tokens.models.status import Status, status_of
 from tokens.templatetags.console_ui import zone_words
 from tokens.templatetags.drawings import Kind, Life
@@ -28,6 +29,9 @@ _DRAWN: dict[Status, Kind] = {
     Status.REVOKED: "revoked",
     Status.ROTATED_OUT: "rotated_out",
 }
+
+# What is to be done next, where a row asks for something.
+_NEXT = {Status.EXPIRING_SOON: "Rotate", Status.ROTATING: "Continue"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +61,25 @@ class Row:
     last_used_at: datetime | None
     last_used_from: str
     created_at: datetime
+    by_device: bool
     status: ShownStatus
     ended: bool
+    reason: str
     revoke_url: str
+    rotate_url: str
+    next_label: str
+    rotation: Rotation | None
     life: Life
 
 
-def row_of(token: AccessToken, now: datetime) -> Row:
-    """Return the line of ``token``, which comes with its owner and activity loaded."""
+def row_of(token: AccessToken, now: datetime, rotation: Rotation | None = None) -> Row:
+    """Return the line of ``token``, which comes with its owner and activity loaded.
+
+    ``rotation`` is the open one that would replace it, if there is one.
+    """
     activity = getattr(token, "activity", None)
     last_used_at = activity.last_used_at if activity else None
-    rotating = bool(getattr(token, "rotating", False))
-    status = status_of(token.liveness(), last_used_at, now, rotating=rotating)
+    status = status_of(token.liveness(), last_used_at, now, rotating=rotation is not None)
     names = token.scope_names
     return Row(
         public_id=token.public_id,
@@ -79,17 +90,29 @@ def row_of(token: AccessToken, now: datetime) -> Row:
         last4=token.last4,
         scopes=names,
         access_label=catalogue.bundle_title(names),
-        access_note=_access_note(names),
+        access_note=access_note(names),
         last_used_at=last_used_at,
         last_used_from=(activity.address or "") if activity else "",
         created_at=token.created_at,
-        status=_shown(token, status, now),
+        by_device=token.created_via == Created.DEVICE,
+        status=_shown(token, status, now, rotation),
         ended=status.is_ended,
+        reason=token.reason if status is Status.REVOKED else "",
         revoke_url=""
         if status.is_ended
         else reverse("tokens:revoke", kwargs={"public_id": token.public_id}),
+        rotate_url=_rotate_url(token, status, rotation),
+        next_label=_NEXT.get(status, ""),
+        rotation=rotation,
         life=_life(token, status),
     )
+
+
+def _rotate_url(token: AccessToken, status: Status, rotation: Rotation | None) -> str:
+    # A paused token begins no rotation, but one that began before goes on.
+    if status.is_ended or (status is Status.PAUSED and rotation is None):
+        return ""
+    return reverse("tokens:rotate", kwargs={"public_id": token.public_id})
 
 
 def _life(token: AccessToken, status: Status) -> Life:
@@ -102,7 +125,8 @@ def _life(token: AccessToken, status: Status) -> Life:
     return Life(token.created_at, end, None, "no_expiration" if endless else kind)
 
 
-def _access_note(names: tuple[str, ...]) -> str:
+def access_note(names: tuple[str, ...]) -> str:
+    """Return the number of scopes in words, and how many of them write."""
     writes = sum(catalogue.BY_NAME[name].writes for name in names if name in catalogue.BY_NAME)
     scopes = "1 scope" if len(names) == 1 else f"{len(names)} scopes"
     if not writes:
@@ -110,45 +134,48 @@ def _access_note(names: tuple[str, ...]) -> str:
     return f"{scopes}, {writes} write{'s' if writes > 1 else ''}"
 
 
-def _shown(token: AccessToken, status: Status, now: datetime) -> ShownStatus:
+def _shown(
+    token: AccessToken, status: Status, now: datetime, rotation: Rotation | None
+) -> ShownStatus:
     facts = token.liveness()
     end = ended_at(facts)
     if status is Status.REVOKED:
-        text = f"{_by_whom(token)}, {_day(token.revoked_at)}"
+        text = f"{_by_whom(token)}, {day_of(token.revoked_at)}"
         end = token.revoked_at
     elif status.is_ended:
-        text = _day(end)
+        text = day_of(end)
     elif status is Status.PAUSED:
         text, end = _pause_words(token, now), token.paused_until
-    elif status is Status.ROTATING:
-        text, end = _rotation_words(token), token.retire_at
+    elif rotation is not None and status is Status.ROTATING:
+        text, end = _rotation_words(rotation, now), token.retire_at
     elif end is None:
         text = "No expiration"
     else:
-        text = f"{time_left(end, now)}, {_day(end)}"
+        text = f"{time_left(end, now)}, {day_of(end)}"
     return ShownStatus(status.key, status.label, status.family, text, end)
 
 
 def _pause_words(token: AccessToken, now: datetime) -> str:
     if token.paused_until is None:
         return "Until resumed, by you"
-    return f"Until {_clock(token.paused_until, now)}, by you"
+    return f"Until {clock_words(token.paused_until, now)}, by you"
 
 
-def _rotation_words(token: AccessToken) -> str:
-    """Say how far a rotation is; the list adds what it knows of the replacement."""
-    if token.retire_at is not None:
-        return f"Old one ends {_day(token.retire_at)}"
-    works = getattr(token, "replacement_works", False)
-    return "Replacement works" if works else "Replacement not used yet"
+def _rotation_words(rotation: Rotation, now: datetime) -> str:
+    """Say how far a rotation is: its planned end, or its step and whether the replacement was used."""
+    if rotation.old.retire_at is not None:
+        return f"Old one ends {clock_words(rotation.old.retire_at, now)}"
+    works = rotation.replacement.first_used_at is not None
+    said = "replacement works" if works else "replacement not used yet"
+    return f"Step {rotation.step} of {len(Step)}, {said}"
 
 
-def _clock(at: datetime, now: datetime) -> str:
+def clock_words(at: datetime, now: datetime) -> str:
     """Return the time of day with its zone, and the day where it is another one."""
     zone = timezone.get_current_timezone()
     words = f"{timezone.localtime(at):%H:%M} {zone_words(at, zone)}"
     same_day = timezone.localtime(at).date() == timezone.localtime(now).date()
-    return words if same_day else f"{_day(at)}, {words}"
+    return words if same_day else f"{day_of(at)}, {words}"
 
 
 def _by_whom(token: AccessToken) -> str:
@@ -156,6 +183,8 @@ def _by_whom(token: AccessToken) -> str:
         return "By you"
     if token.revoke_kind == RevokeKind.SELF:
         return "By the token itself"
+    if token.revoke_kind == RevokeKind.LOST:
+        return "Lost on its way"
     return "By your administrator"
 
 
@@ -169,5 +198,6 @@ def time_left(end: datetime, now: datetime) -> str:
     return "Less than a minute left"
 
 
-def _day(at: datetime | None) -> str:
+def day_of(at: datetime | None) -> str:
+    """Return the calendar day in the person's zone, or nothing."""
     return f"{timezone.localtime(at):%-d %b %Y}" if at else ""

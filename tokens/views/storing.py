@@ -23,11 +23,19 @@ def confirm_stored(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """
     token = get_object_or_404(AccessToken.objects.owned_by(request.user), public_id=public_id)
     if request.method == "POST" and request.POST.get("stored") == "yes":
-        if lifecycle.confirm_stored(token=token, origin=browser_origin(request)):
+        stored = lifecycle.confirm_stored(token=token, origin=browser_origin(request))
+        if stored and token.replaces is None:
             messages.success(request, f"{token.name} is stored")
-        return HttpResponseRedirect(reverse("tokens:list"), status=303)
+        return HttpResponseRedirect(_onwards(token), status=303)
     if token.stored_at is not None:
-        return HttpResponseRedirect(reverse("tokens:list"), status=303)
+        return HttpResponseRedirect(_onwards(token), status=303)
     context = {"token": token, "unticked": request.method == "POST"}
     status = 422 if request.method == "POST" else 200
     return render(request, "tokens/stored.html", context, status=status)
+
+
+def _onwards(token: AccessToken) -> str:
+    """Return the list, or for a replacement the rotation it belongs to."""
+    if token.replaces is None or token.rotation_closed_at is not None:
+        return reverse("tokens:list")
+    return reverse("tokens:rotate", kwargs={"public_id": token.replaces.public_id})

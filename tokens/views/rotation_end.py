@@ -1,0 +1,179 @@
+"""The last step of a rotation, in which the old token is revoked or given an end; and what stays."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from tokens import lifecycle, policy
+from tokens.forms import RetireForm
+from tokens.forms.rotation import DATE, HOUR_CHOICES, HOURS, NOW
+from tokens.insight.days import KNOCK
+from tokens.insight.moves import Move, Standing, moves
+from tokens.models import AccessToken, TokenUse
+from tokens.models.liveness import ended_at
+from tokens.models.rotation import Rotation, Step
+from tokens.reauth import Purpose, fresh_proof_required
+from tokens.requests import browser_origin
+from tokens.templatetags.console_ui import instant_words
+from tokens.views.detail import detail_url, ended_by, own_token
+from tokens.views.rotation_frame import at_step, frame, go, last_rotation, ticked_keys, url_of
+from tokens.views.rotation_stillness import ending
+from tokens.views.rotation_watch import names_of
+from tokens.views.rows import day_of, time_left
+
+RETIRING = Purpose(
+    "Revoking the old token needs a fresh check.",
+    "Confirm and go on",
+    lambda request: "revoke the old token of a rotation",
+)
+_TICK = "Tick this to stop what still uses the old token, or choose a later time."
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@fresh_proof_required(RETIRING)
+def revoke_old(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Show whether the old token is quiet, then end it now or at a chosen time."""
+    found = at_step(request, public_id, Step.REVOKE)
+    if isinstance(found, HttpResponseRedirect):
+        return found
+    known = moves(found.old.pk, found.replacement.pk, timezone.now())
+    if request.method != "POST":
+        return _page(request, found, known, _form(request, found, known, _first(found, known)))
+    form = _form(request, found, known, request.POST)
+    if form.is_valid():
+        at: datetime | None = form.cleaned_data["at"]
+        try:
+            changed = lifecycle.retire(
+                replacement=found.replacement, at=at, origin=browser_origin(request)
+            )
+        except policy.Refused as refused:
+            form.refuse(refused)
+        else:
+            return _done(request, found, at, changed)
+    return _page(request, found, known, form, status=422)
+
+
+def _done(
+    request: HttpRequest, rotation: Rotation, at: datetime | None, changed: bool
+) -> HttpResponse:
+    if at is None:
+        return go(url_of("rotate", rotation.old))
+    if changed:
+        end = instant_words(at, timezone.get_current_timezone())
+        messages.success(request, f"The old token ends {end}")
+    return go(url_of("rotate_revoke", rotation.old))
+
+
+def _form(
+    request: HttpRequest, rotation: Rotation, known: list[Move], data: QueryDict
+) -> RetireForm:
+    user: Any = request.user
+    stops = bool(_on_the_old(known)) or rotation.replacement.first_used_at is None
+    return RetireForm(data, zone=user.zone, now=timezone.now(), must_stop=_TICK if stops else "")
+
+
+def _on_the_old(known: list[Move]) -> list[Move]:
+    return [move for move in known if move.standing is Standing.ON_THE_OLD]
+
+
+def _first(rotation: Rotation, known: list[Move]) -> QueryDict:
+    """Return what is chosen at the start: now where nobody would notice, else a day from now."""
+    data = QueryDict(mutable=True)
+    data["hours"] = "24"
+    if rotation.old.retire_at is not None:
+        data["when"] = DATE
+        data["at"] = f"{timezone.localtime(rotation.old.retire_at):%Y-%m-%dT%H:%M}"
+    elif _on_the_old(known) or rotation.replacement.first_used_at is None:
+        data["when"] = HOURS
+    else:
+        data["when"] = NOW
+    return data
+
+
+def _page(
+    request: HttpRequest,
+    rotation: Rotation,
+    known: list[Move],
+    form: RetireForm,
+    *,
+    status: int = 200,
+) -> HttpResponse:
+    now, ticked = timezone.now(), ticked_keys(rotation)
+    if status == 200:
+        form.forgive()
+    form.show_again()
+    user: Any = request.user
+    old = rotation.old
+    context = {
+        **frame(old, rotation, Step.REVOKE, places=known, ticked=ticked),
+        "watch": ending(rotation, known, ticked, now),
+        "watch_url": url_of("rotate_watch", old),
+        "confirm_url": url_of("rotate_confirm", old),
+        "revoke_url": url_of("rotate_revoke", old),
+        "form": form,
+        "when": form["when"].value(),
+        "hours": str(form["hours"].value() or "24"),
+        "hour_choices": HOUR_CHOICES,
+        "breaks": names_of(_on_the_old(known)),
+        "must_stop": form.must_stop,
+        "scheduled": old.retire_at,
+        "expires_at": old.expires_at,
+        "time_zone": user.zone.key,
+    }
+    return render(request, "tokens/rotate_revoke.html", context, status=status)
+
+
+@require_safe
+def show_finished(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Say how a rotation ended: what no longer works, and what took its place."""
+    token = own_token(request, public_id)
+    rotation = last_rotation(token)
+    now = timezone.now()
+    end = ended_at(token.liveness())
+    if rotation is None or end is None or end > now:
+        return go(url_of("rotate", token))
+    new = rotation.replacement
+    new_end = ended_at(new.liveness())
+    context = {
+        **frame(token, rotation, None),
+        "ended_at": end,
+        "ended_by": ended_by(token),
+        "expired": token.revoked_at is None and token.retire_at != end,
+        "retired": token.revoked_at is None and token.retire_at == end,
+        "overlap": _span(new, end),
+        "refused": _refused(new),
+        "time_left": time_left(new_end, now) if new_end and new_end > now else "",
+        "new_ended": new_end is not None and new_end <= now,
+        "new_end_day": day_of(new_end),
+        "new_url": detail_url(new),
+        "old_url": detail_url(token),
+        "list_url": reverse("tokens:list"),
+    }
+    return render(request, "tokens/rotate_finished.html", context)
+
+
+def _span(new: AccessToken, end: datetime) -> str:
+    """Return how long both tokens worked, in its two largest units."""
+    minutes = max(int((end - new.created_at).total_seconds() // 60), 0)
+    parts = []
+    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
+        number, minutes = divmod(minutes, size)
+        if number:
+            parts.append(f"{number} {unit}{'s' if number != 1 else ''}")
+    return " ".join(parts[:2]) or "less than a minute"
+
+
+def _refused(new: AccessToken) -> int:
+    calls = TokenUse.objects.filter(token=new).exclude(scope__startswith=KNOCK)
+    found = calls.aggregate(refused=Sum("refused"))
+    return int(found["refused"] or 0)
