@@ -16,6 +16,7 @@ from django.test.utils import override_settings
 from django.urls import get_resolver, path
 from django.utils import timezone
 
+from bench.load import spoil
 from skytells_console import middleware
 from tokens import authentication, secret, usage
 from tokens.api import door, endpoints
@@ -23,6 +24,7 @@ from tokens.models import AccessToken
 from tokens.origin import Consumer, client_label, network_of
 
 Timed = Callable[[], object]
+QUERY = authentication._by_digests(1)
 ADDRESS, AGENT = "127.0.0.1", "node"
 
 # Stands in for the console's routes while Django's own part is timed.
@@ -47,12 +49,14 @@ class Calls:
         assert found is not None, "The first token is not in the database."
         return [
             ("**the whole request**, from WSGI to WSGI", self.request),
+            ("the whole of `auth/verify`", self.verify),
+            ("the whole with a malformed token", self.malformed),
             ("a bare Django view, in this process", self.bare),
             ("Django: signals before and after", self.signals),
             ("Django: request object", lambda: WSGIRequest(self.environ())),
             ("Django: resolver", lambda: get_resolver(settings.API_URLCONF).resolve(self.path)),
             *self.middleware(),
-            ("address and clock of the request", lambda: door._facts(self.http_request)),
+            ("address and clock of the request", lambda: door.facts_of(self.http_request)),
             ("**`authenticate`**, all of it", self.authenticate),
             ("· header and checksum", lambda: authentication._bearer(f"Bearer {self.value()}")),
             ("· digest", lambda: secret.digests(self.value())),
@@ -110,6 +114,17 @@ class Calls:
         """Answer one request as gunicorn would have it answered."""
         _answer(self.handler, self.environ())
 
+    def verify(self) -> None:
+        """Answer one question of a proxy."""
+        asked = {"QUERY_STRING": "scope=projects.read"}
+        _answer(self.handler, self.environ("/api/v1/auth/verify") | asked)
+
+    def malformed(self) -> None:
+        """Refuse a token with another last digit."""
+        environ = self.environ()
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {spoil(self.value())}"
+        _answer(self.handler, environ)
+
     def bare(self) -> None:
         """Answer a constant, through Django's own machinery only."""
         settings.ROOT_URLCONF, usual = __name__, settings.ROOT_URLCONF
@@ -144,16 +159,16 @@ class Calls:
         return authentication.authenticate(self.facts())
 
     def query(self) -> Any:
-        """Ask the one query as ``authenticate`` does."""
+        """Ask the one query through Django's cursor."""
         self.turn = (self.turn + 1) % len(self.digests)
         with connection.cursor() as cursor:
-            cursor.execute(authentication._BY_ONE_DIGEST, [self.digests[self.turn]])
+            cursor.execute(QUERY._sql, [self.digests[self.turn]])
             return cursor.fetchone()
 
     def driver_query(self) -> Timed:
         """Return the same query without Django, prepared on the server where there is one."""
         connection.ensure_connection()
-        driver, sql = connection.connection, authentication._BY_ONE_DIGEST
+        driver, sql = connection.connection, QUERY._sql
         if connection.vendor == "sqlite":
             sql = sql.replace("%s", "?")
             return lambda: driver.execute(sql, [self.digests[0]]).fetchone()

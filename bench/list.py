@@ -1,6 +1,6 @@
 """How much slower one person's list is where the database holds many other people's tokens.
 
-    python bench/list.py [--rows 1000000] [--rounds 300]
+    python bench/list.py [--rows 1000000] [--rounds 300] [--server postgres://… [--keep]]
 
 Two processes hold a database each, a small and a large one, and answer the same request in turn: one
 person's fifty tokens, through every middleware, with the templates. In turn, because whatever else
@@ -10,6 +10,7 @@ the machine does then falls on both. Prints the medians and their ratio; more th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
@@ -33,27 +34,50 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--server", default="", help="a PostgreSQL server on this machine")
+    parser.add_argument("--keep", action="store_true", help="keep the server's databases")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
         return 0
     with tempfile.TemporaryDirectory(prefix="bench-list-") as folder:
-        small, large = (start(rows, f"{folder}/{rows}") for rows in (SMALL, options.rows))
+        sizes = (SMALL, options.rows)
+        small, large = (start(rows, f"{folder}/{rows}", options.server) for rows in sizes)
         try:
             return compare(small, large, options.rows, options.rounds)
         finally:
             for process in (small, large):
                 process.stdin.close()
                 process.wait(30)
+            if options.server and not options.keep:
+                for rows in sizes:
+                    on_server(options.server, "DROP DATABASE IF EXISTS {}", rows)
 
 
-def start(rows: int, folder: str) -> Any:
+def on_server(server: str, statement: str, rows: int) -> str:
+    """Run a statement about the database for ``rows`` rows on the server, and return its name."""
+    import psycopg
+    from psycopg import errors, sql
+
+    name = f"console_bench_list_{rows}"
+    with (
+        psycopg.connect(f"{server}/postgres", autocommit=True) as connection,
+        # A database that an earlier run kept is used as it is.
+        contextlib.suppress(errors.DuplicateDatabase),
+    ):
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+    return name
+
+
+def start(rows: int, folder: str, server: str) -> Any:
     """Start a process with a database of its own, and wait until it is filled."""
     Path(folder).mkdir()
+    url = f"{server}/{on_server(server, 'CREATE DATABASE {}', rows)}" if server else ""
     environment = {
         **os.environ,
         "STATE_DIR": folder,
+        **({"DATABASE_URL": url} if server else {}),
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "PYTHONPATH": str(ROOT),
     }
@@ -104,7 +128,7 @@ def serve(rows: int) -> None:
 
     call_command("migrate", verbosity=0)
     began = time.perf_counter()
-    person = fill(rows)
+    person = filled(rows) or fill(rows)
     print(f"{rows} rows in {time.perf_counter() - began:.0f} s", flush=True)
     client = Client()
     client.force_login(person, backend="allauth.account.auth_backends.AuthenticationBackend")
@@ -114,6 +138,16 @@ def serve(rows: int) -> None:
         taken = time.perf_counter() - began
         assert answer.status_code == 200
         print(taken, flush=True)
+
+
+def filled(rows: int) -> Any:
+    """Return the person of a database that an earlier run has filled, or None for an empty one."""
+    from skytells_console.models import User
+    from tokens.models import AccessToken
+
+    held = AccessToken.objects.count()
+    assert held in {0, rows}, f"An interrupted run left {held} rows: drop the database."
+    return User.objects.order_by("pk")[User.objects.count() // 2] if held else None
 
 
 def fill(rows: int) -> Any:

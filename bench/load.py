@@ -24,6 +24,11 @@ class Target:
     what: str
     port: int
     path: str
+    good: int = 200
+    # "bearer" sends each token as it is; "spoilt" with another last digit, so that its checksum
+    # fails; "introspect" in a form, with a service's credentials.
+    kind: str = "bearer"
+    credentials: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,23 @@ def answer_of(target: Target, value: str) -> tuple[int, str]:
     return int(head.split(b" ", 2)[1]), body.decode()
 
 
+def spoil(value: str) -> str:
+    """Return the value with another last digit."""
+    return value[:-1] + ("0" if value[-1] != "0" else "1")
+
+
 def _with_wrk(target: Target, load: Load, seconds: float, start: int) -> tuple[int, float, int]:
     command = [load.wrk or "wrk", "--threads", "1", "--connections", str(load.connections)]
     # wrk reads whole seconds only.
     command += ["--duration", f"{max(round(seconds), 1)}s", "--script", str(SCRIPT)]
     command += [f"http://{HOST}:{target.port}{target.path}", "--", str(load.values), str(start)]
+    command += [target.kind, target.credentials]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     counted = json.loads(done.stdout.strip().splitlines()[-1])
-    return counted["requests"], counted["seconds"], counted["broken"] + counted["refused"]
+    # wrk counts answers from 400 on, which is what a spoilt token should get.
+    refused = counted["refused"]
+    wrong = counted["requests"] - refused if target.good >= 400 else refused
+    return counted["requests"], counted["seconds"], counted["broken"] + wrong
 
 
 def _with_sockets(target: Target, load: Load, seconds: float, start: int) -> tuple[int, float, int]:
@@ -112,7 +126,7 @@ def _client(
     while time.perf_counter() < end:
         try:
             good = next(iter(_exchange(target, requests[done % len(requests)])))
-            errors += not good.startswith(b"HTTP/1.1 200 ")
+            errors += not good.startswith(b"HTTP/1.1 %d " % target.good)
         except (OSError, StopIteration):
             errors += 1
         done += 1
@@ -130,9 +144,14 @@ def _exchange(target: Target, request: bytes) -> list[bytes]:
 
 
 def _request(target: Target, value: str) -> bytes:
+    value = spoil(value) if target.kind == "spoilt" else value
+    method, bearer, body, more = "GET", f"Bearer {value}", "", ""
+    if target.kind == "introspect":
+        method, bearer, body = "POST", target.credentials, f"token={value}"
+        more = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n"
     return (
-        f"GET {target.path} HTTP/1.1\r\nHost: {HOST}:{target.port}\r\nUser-Agent: node\r\n"
-        f"Authorization: Bearer {value}\r\n\r\n"
+        f"{method} {target.path} HTTP/1.1\r\nHost: {HOST}:{target.port}\r\nUser-Agent: node\r\n"
+        f"{more}Authorization: {bearer}\r\n\r\n{body}"
     ).encode("ascii")
 
 
