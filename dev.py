@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
 HOST = "127.0.0.1"
@@ -29,7 +30,27 @@ FIRST_USER = "demo@example.com"
 # Each list of requirements holds all of the ones before it: what the tests need also serves.
 LOCKS = ("base", "postgres", "dev")
 VENV_HINT = "on Debian and Ubuntu, install the package python3-venv: apt-get install python3-venv"
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Program(NamedTuple):
+    """A program of the machine that tests need: the variable that may name it, and its names."""
+
+    title: str
+    variable: str
+    package: str
+    names: tuple[str, ...]
+    tests: str
+
+
+CHROMIUM = Program(
+    "Chromium",
+    "CHROMIUM",
+    "chromium",
+    ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "browser tests",
+)
+# Servers stand in a folder that is on nobody's path but root's.
+NGINX = Program("nginx", "NGINX", "nginx", ("nginx", "/usr/sbin/nginx"), "tests of proxies")
 
 
 class DevError(Exception):
@@ -227,44 +248,51 @@ def test(arguments: list[str]) -> None:
     """Prepare what the tests need and turn into pytest."""
     environ = dict(os.environ)
     python = ensure_environment("dev", environ)
-    chromium = find_chromium(environ) or install_chromium(environ)
-    if chromium:
-        environ["CHROMIUM"] = chromium
+    for program in (CHROMIUM, NGINX):
+        found = find_program(program, environ) or install_program(program, environ)
+        if found:
+            environ[program.variable] = found
     # pytest-django would prefer this variable to the tests' own settings.
     environ.pop("DJANGO_SETTINGS_MODULE", None)
     os.chdir(ROOT)
     os.execve(python, [python, "-m", "pytest", *arguments], environ)  # noqa: S606
 
 
-def find_chromium(environ: Mapping[str, str]) -> str | None:
-    """Return the browser that CHROMIUM names, else the first one on the path, else nothing."""
-    names = [environ["CHROMIUM"]] if environ.get("CHROMIUM") else CHROMIUM_NAMES
-    found = (shutil.which(name, path=environ.get("PATH")) for name in names)
+def find_program(program: Program, environ: Mapping[str, str]) -> str | None:
+    """Return the program that its variable names, else the first one on the path, else nothing."""
+    named = environ.get(program.variable)
+    found = (
+        shutil.which(name, path=environ.get("PATH"))
+        for name in ([named] if named else program.names)
+    )
     return next((path for path in found if path), None)
 
 
-def install_chromium(environ: Mapping[str, str]) -> str | None:
-    """Install Debian's Chromium where that is allowed; return it, or say why there is none."""
+def install_program(program: Program, environ: Mapping[str, str]) -> str | None:
+    """Install Debian's package where that is allowed; return the program, or say why there is none."""
     become_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if environ.get("CHROMIUM"):
-        print("CHROMIUM names no program, so there is no browser for the browser tests.")
+    if environ.get(program.variable):
+        print(f"{program.variable} names no program, so nothing runs the {program.tests}.")
         return None
     if not shutil.which("apt-get") or not succeeds(*become_root, "true"):
         print(
-            "No Chromium was found, nor may it be installed from here: install it or set CHROMIUM."
+            f"No {program.title} was found, nor may it be installed from here: "
+            f"install it or set {program.variable}."
         )
         return None
-    print("Installing Debian's package chromium for the browser tests ...")
+    print(f"Installing Debian's package {program.package} for the {program.tests} ...")
     # On a machine that has just started, another apt-get may hold the lock for a while.
     apt = [*become_root, "env", "DEBIAN_FRONTEND=noninteractive"]
     apt += ["apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=300"]
     try:
         run_quietly("The list of Debian's packages could not be read.", *apt, "update")
-        install = ["install", "--no-install-recommends", "chromium"]
-        run_quietly("Debian's package chromium could not be installed.", *apt, *install)
+        install = ["install", "--no-install-recommends", program.package]
+        run_quietly(f"Debian's package {program.package} could not be installed.", *apt, *install)
+        # A server that was installed for tests alone must not serve anything by itself.
+        succeeds(*become_root, "systemctl", "disable", "--now", program.package)
     except DevError as error:
         print(error)
-    return find_chromium(environ)
+    return find_program(program, environ)
 
 
 # --- The terminal -------------------------------------------------------------------------------

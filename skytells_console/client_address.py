@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
 
+# The longest IPv6 address has 45 characters; a zone may follow it.
+MAX_ADDRESS = 80
 # Some proxies write a port behind the address, and brackets around one that has colons itself.
 _WITH_PORT = re.compile(
     r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<plain>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII
@@ -26,6 +29,13 @@ def client_address(meta: Mapping[str, Any], trusted_proxies: int) -> str | None:
         chain = [part.strip() for part in forwarded.split(",")]
         if len(chain) >= trusted_proxies:
             candidate = _without_port(chain[-trusted_proxies])
+    # Nothing longer is an address, and only what may be one is worth remembering.
+    return _as_text(candidate) if len(candidate) <= MAX_ADDRESS else None
+
+
+# Clients come back, and reading an address costs as much as the rest of finding it.
+@functools.lru_cache(maxsize=4096)
+def _as_text(candidate: str) -> str | None:
     try:
         address = ipaddress.ip_address(candidate.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""What every request passes: its id, the API door, page headers, HTMX redirects, the time zone."""
+"""What every request passes: id, API door, page headers, size, sign-in, HTMX redirects, time zone."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
+from django.shortcuts import resolve_url
 from django.urls import set_urlconf
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_htmx.http import HttpResponseClientRedirect
 
 from skytells_console.logging import request_id
+from tokens.secret import redact_address
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -54,10 +59,13 @@ class ApiDoorMiddleware:
         self.get_response = get_response
         self.api_response = _chain(settings.API_MIDDLEWARE)
         self.prefix = settings.API_PREFIX
+        self.pages = f"{settings.API_PAGES}/"
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer API paths from the API's own routes, everything else from the console's."""
-        if not request.path_info.startswith(self.prefix):
+        path = request.path_info
+        # With the slash, so that an address that only begins like the pages' is the API's.
+        if not path.startswith(self.prefix) or f"{path}/".startswith(self.pages):
             return self.get_response(request)
         request.urlconf = settings.API_URLCONF
         set_urlconf(settings.API_URLCONF)
@@ -108,6 +116,27 @@ class PageHeadersMiddleware:
         return response
 
 
+class PageCompressionMiddleware(GZipMiddleware):
+    """Compresses pages and fragments, but never an answer that may show a value once.
+
+    The length of a compressed answer can betray what stands in it to somebody who chooses another
+    part of it and watches the line (BREACH). The CSRF token is masked anew in every answer, Django
+    adds a random length to each, and the session cookie does not travel with a stranger's request.
+    A token's value stands only in the answer to a POST that succeeded, so those are sent as they
+    are; a view that only draws its form again says so with ``compressible``.
+    """
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """Compress where the browser takes it and nothing in the answer is shown once."""
+        reads = request.method in {"GET", "HEAD"}
+        refuses = response.status_code >= 400
+        if reads or refuses or getattr(response, "compressible", False):
+            return super().process_response(request, response)
+        return response
+
+
 class BodyBoundMiddleware:
     """Refuses a body that says it is too large, before any of it is read.
 
@@ -129,6 +158,21 @@ class BodyBoundMiddleware:
             if len(digits) > len(str(bound)) or int(digits or "0") > bound:
                 raise RequestDataTooBig("The body is larger than any form of the console.")
         return self.get_response(request)
+
+
+class SignInMiddleware(LoginRequiredMiddleware):
+    """Sends everybody who is not signed in to the sign-in, and no token with them.
+
+    A link may hold one by mistake; the way back must not carry it into more addresses and logs.
+    """
+
+    def handle_no_permission(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+    ) -> HttpResponseRedirect:
+        """Redirect, with the way back in the query."""
+        back = redact_address(request.get_full_path())
+        sign_in = resolve_url(self.get_login_url(view_func))
+        return redirect_to_login(back, sign_in, self.get_redirect_field_name(view_func))
 
 
 class HtmxRedirectMiddleware:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ if DEBUG and TLS:
     env.fault("DEBUG shows the console's insides: switch it off where PUBLIC_URL is https.")
 
 INSTALLED_APPS = [
+    # Simple: nothing registers itself, and tokens.admin alone decides what is shown there.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -66,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "skytells_console.middleware.PageHeadersMiddleware",
+    "skytells_console.middleware.PageCompressionMiddleware",
     "skytells_console.middleware.BodyBoundMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -75,12 +79,14 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "skytells_console.middleware.HtmxRedirectMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "skytells_console.middleware.SignInMiddleware",
     "skytells_console.middleware.TimeZoneMiddleware",
     "allauth.account.middleware.AccountMiddleware",
 ]
 API_MIDDLEWARE = ["tokens.api.door.ApiAnswerMiddleware"]
 API_PREFIX = "/api/"
+# The reference is a page for people, so it passes the chain of pages.
+API_PAGES = "/api/docs"
 API_URLCONF = "tokens.api.urls"
 
 ROOT_URLCONF = "skytells_console.urls"
@@ -154,6 +160,15 @@ FRESH_PROOF_AGE = timedelta(minutes=env.number("FRESH_PROOF_MINUTES", 15, low=1,
 # Seconds between two flushes of gathered use; 0 writes nothing by itself (tests flush by hand).
 USE_FLUSH_SECONDS = env.number("USE_FLUSH_SECONDS", 60, low=0, high=3600)
 CONSOLE_BENCH = env.flag("CONSOLE_BENCH", default=False)
+# A file that the backup touches when it is done; only the command doctor looks at it.
+BACKUP_MARK = env.text("BACKUP_MARK")
+
+# --- Who to tell of a fault (RFC 9116) ----------------------------------------------------------
+
+SECURITY_CONTACT = env.items("SECURITY_CONTACT")
+if not all(re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", each) for each in SECURITY_CONTACT):
+    env.fault("SECURITY_CONTACT must hold addresses such as mailto:security@example.com.")
+SECURITY_CONTACT_DAYS = env.number("SECURITY_CONTACT_DAYS", 180, low=1, high=365)
 
 # --- Language and time --------------------------------------------------------------------------
 
@@ -170,7 +185,11 @@ EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
 EMAIL_HOST_PASSWORD = env.optional_secret("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", default=True)
 EMAIL_TIMEOUT = 10
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_BACKEND = (
+    "django.core.mail.backends.smtp.EmailBackend"
+    if EMAIL_HOST
+    else "skytells_console.printed_mail.EmailBackend"
+)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Skytells Console <console@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
@@ -221,7 +240,8 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 X_FRAME_OPTIONS = "DENY"
 # One form is the largest thing a browser posts here; the API has its own, smaller bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+# A form has fewer than 200 fields, and one for each project that a token is limited to.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200 + min(PROJECTS_MAX, 5000)
 # No form takes a file. Without handlers an uploaded one is read past and never written to the disk.
 FILE_UPLOAD_HANDLERS: list[str] = []
 API_MAX_BODY_BYTES = 64 * 1024

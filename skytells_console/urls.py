@@ -15,6 +15,10 @@ from skytells_console.accounts import (
 from skytells_console.password import change_password
 from skytells_console.profile import profile
 from skytells_console.theme import choose_theme
+from tokens.admin.site import site as admin_site
+from tokens.api import well_known
+from tokens.views.notifications import notifications
+from tokens.views.reference import api_reference
 from tokens.views.wellbeing import healthz, readyz
 
 # Only what is used of allauth is routed: a page that is not linked is a page nobody looks after.
@@ -44,16 +48,27 @@ account_patterns = [
 settings_patterns = [
     path("profile", profile, name="profile"),
     path("password", change_password, name="password"),
+    path("notifications", notifications, name="notifications"),
     path("theme", choose_theme, name="theme"),
+]
+
+well_known_patterns = [
+    path("oauth-authorization-server", well_known.authorization_server, name="oauth_server"),
+    path("oauth-protected-resource", well_known.protected_resource, name="oauth_resource"),
+    path("security.txt", well_known.security_txt, name="security_txt"),
 ]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="tokens:list"), name="home"),
     path("", include("tokens.urls")),
+    path("api/docs", api_reference, name="api_docs"),
+    path("api/docs/<slug:operation>", api_reference, name="api_operation"),
     path("", include("tokens.api.urls")),
     path("settings/tokens/", RedirectView.as_view(pattern_name="tokens:list")),
     path("account/", include(account_patterns)),
     path("settings/", include(settings_patterns)),
+    path(".well-known/", include(well_known_patterns)),
+    path("admin/", admin_site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]

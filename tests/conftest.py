@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.db import connections
 from django.test import TransactionTestCase
 
@@ -27,6 +28,8 @@ from tests.cast import (
     only_short_text_is_normalised,
 )
 from tests.writers import every_writer_is_watched
+from tokens import secret
+from tokens.policy import rules
 
 __all__ = [
     "alice",
@@ -47,7 +50,8 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 # The tables whose triggers refuse every change of a row that was once written.
 APPEND_ONLY = ("tokens_tokenevent", "tokens_auditseal")
 BROWSER_FIXTURES = {"browser", "context", "page", "new_context"}
-CHROMIUM = dev.find_chromium(os.environ)
+CHROMIUM = dev.find_program(dev.CHROMIUM, os.environ)
+NGINX = dev.find_program(dev.NGINX, os.environ)
 CHROMIUM_ARGUMENTS = [
     "--headless=new",
     # The sandbox cannot run as root, nor in most containers; only this project's pages are opened.
@@ -68,11 +72,16 @@ CHROMIUM_ARGUMENTS = [
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that needs a browser where there is none; with REQUIRE_BROWSER=1 fail it."""
-    if CHROMIUM or not needs_browser(item):
-        return
-    sentence = "No Chromium was found: install it, or name one in CHROMIUM."
-    if os.environ.get("REQUIRE_BROWSER") == "1":
+    """Skip a test that needs a browser or nginx where there is none; with REQUIRE_… fail it."""
+    if needs_browser(item) and not CHROMIUM:
+        do_without("REQUIRE_BROWSER", "No Chromium was found: install it, or name one in CHROMIUM.")
+    if item.get_closest_marker("nginx") and not NGINX:
+        do_without("REQUIRE_NGINX", "No nginx was found: install it, or name one in NGINX.")
+
+
+def do_without(requirement: str, sentence: str) -> None:
+    """Skip the test with this sentence, or fail it where the machine is required to have all."""
+    if os.environ.get(requirement) == "1":
         pytest.fail(sentence, pytrace=False)
     pytest.skip(sentence)
 
@@ -95,6 +104,18 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     """Give every page one language, one zone and no animation, whatever the machine has."""
     person = {"locale": "en-GB", "timezone_id": "UTC", "reduced_motion": "reduce"}
     return {**browser_context_args, **person}
+
+
+# --- Settings -----------------------------------------------------------------------------------
+
+
+def forget_what_was_read_once(**_: Any) -> None:
+    """Let a test's own peppers and rules count; a process of the product reads them once."""
+    secret.peppers.cache_clear()
+    rules._installed.cache_clear()
+
+
+setting_changed.connect(forget_what_was_read_once)
 
 
 # --- The databases ------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -286,29 +286,77 @@ def program(path: Path) -> str:
 
 def test_chromium_is_the_one_that_is_named_else_the_first_on_the_path(tmp_path: Path) -> None:
     path = {"PATH": str(tmp_path)}
-    assert dev.find_chromium(path) is None
+    assert dev.find_program(dev.CHROMIUM, path) is None
     chrome = program(tmp_path / "google-chrome")
-    assert dev.find_chromium(path) == chrome
+    assert dev.find_program(dev.CHROMIUM, path) == chrome
     chromium = program(tmp_path / "chromium")
-    assert dev.find_chromium(path) == chromium
-    assert dev.find_chromium({**path, "CHROMIUM": chrome}) == chrome
-    assert dev.find_chromium({**path, "CHROMIUM": str(tmp_path / "missing")}) is None
+    assert dev.find_program(dev.CHROMIUM, path) == chromium
+    assert dev.find_program(dev.CHROMIUM, {**path, "CHROMIUM": chrome}) == chrome
+    named = {**path, "CHROMIUM": str(tmp_path / "missing")}
+    assert dev.find_program(dev.CHROMIUM, named) is None
 
 
-def test_where_chromium_may_not_be_installed_one_sentence_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_nginx_is_found_where_only_root_looks(tmp_path: Path) -> None:
+    path = {"PATH": str(tmp_path)}
+    assert dev.find_program(dev.NGINX, path) in {None, "/usr/sbin/nginx"}
+    nginx = program(tmp_path / "nginx")
+    assert dev.find_program(dev.NGINX, path) == nginx
+    assert dev.find_program(dev.NGINX, {**path, "NGINX": nginx}) == nginx
+
+
+@pytest.mark.parametrize("wanted", [dev.CHROMIUM, dev.NGINX])
+def test_where_a_program_may_not_be_installed_one_sentence_says_so(
+    wanted: dev.Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(dev, "succeeds", lambda *_: False)
-    assert dev.install_chromium({"PATH": ""}) is None
+    assert dev.install_program(wanted, {"PATH": ""}) is None
     assert capsys.readouterr().out == (
-        "No Chromium was found, nor may it be installed from here: install it or set CHROMIUM.\n"
+        f"No {wanted.title} was found, nor may it be installed from here: "
+        f"install it or set {wanted.variable}.\n"
     )
+
+
+def test_a_variable_that_names_no_program_installs_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dev, "run_quietly", lambda *_: pytest.fail("apt-get ran"))
+    assert dev.install_program(dev.NGINX, {"NGINX": "/nowhere"}) is None
+    assert capsys.readouterr().out == (
+        "NGINX names no program, so nothing runs the tests of proxies.\n"
+    )
+
+
+def test_the_package_is_installed_as_root_and_the_program_found_then(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def run(_sentence: str, *command: str) -> None:
+        ran.append(command)
+        if "install" in command:
+            program(tmp_path / "nginx")
+
+    monkeypatch.setattr(dev.shutil, "which", which_with_apt(dev.shutil.which))
+    monkeypatch.setattr(dev, "run_quietly", run)
+    found = dev.install_program(dev.NGINX, {"PATH": str(tmp_path)})
+    assert found == str(tmp_path / "nginx")
+    assert ran[-2][-3:] == ("install", "--no-install-recommends", "nginx")
+    assert ran[-1][-4:] == ("systemctl", "disable", "--now", "nginx")
+
+
+def which_with_apt(which: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Return a ``which`` that finds apt-get on every machine, and nothing in root's folders."""
+
+    def found(name: str, path: str | None = None) -> str | None:
+        return "/usr/bin/apt-get" if name == "apt-get" else which(Path(name).name, path=path)
+
+    return found
 
 
 def test_all_arguments_go_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     turned_into: list[list[str]] = []
     monkeypatch.setattr(dev, "ensure_environment", lambda *_: "python")
-    monkeypatch.setattr(dev, "find_chromium", lambda _: "chromium")
+    monkeypatch.setattr(dev, "find_program", lambda *_: "found")
     monkeypatch.setattr(dev.os, "chdir", lambda _: None)
     monkeypatch.setattr(dev.os, "execve", lambda _, command, __: turned_into.append(command))
     dev.test(["-k", "name", "--help"])

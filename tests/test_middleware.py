@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import io
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from django.conf import settings
@@ -11,7 +13,8 @@ from pytest_django import Settings
 from skytells_console.logging import request_id
 from skytells_console.models import User
 from tests.cast import PASSWORD, sign_in
-from tests.views.pages import CREATE, LIST, text_of
+from tests.views.pages import CREATE, HTMX, LIST, create, text_of, tokens_in, wish
+from tokens.secret import mint
 
 
 @pytest.mark.parametrize("path", ["/account/sign-in", LIST, CREATE, "/nowhere", "/account/sign-up"])
@@ -89,7 +92,7 @@ def test_an_answer_of_503_is_logged_with_its_request_id(
 
 
 @pytest.mark.parametrize(
-    "body", [b"x=" + b"1" * 262_143, b"&".join([b"x=1"] * 201)], ids=["too large", "too many"]
+    "body", [b"x=" + b"1" * 262_143, b"&".join([b"x=1"] * 1201)], ids=["too large", "too many"]
 )
 def test_a_form_beyond_the_bounds_is_logged_in_one_line(
     db: None, caplog: pytest.LogCaptureFixture, body: bytes
@@ -190,3 +193,64 @@ def test_the_sign_in_page_leads_nowhere_else(alice: User, next_url: str) -> None
         {"login": alice.email, "password": "correct horse battery", "next": next_url},
     )
     assert answer.headers["Location"] == LIST
+
+
+# --- The way back after the sign-in ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "back"),
+    [
+        ("name={token}&scopes=projects.read", "?name=sk_pat_%5Bredacted%5D&scopes=projects.read"),
+        ("name=%73k_pat_{digits}", "?name=sk_pat_%5Bredacted%5D"),
+        ("{token}=1", "?sk_pat_%5Bredacted%5D=1"),
+        ("q={digits}", "?q=sk_pat_%5Bredacted%5D"),
+        ("q=s%EF%BD%8B_pat_12345678", "?q=sk_pat_%5Bredacted%5D"),
+        ("name=a+b&name=%C3%9F&x", "?name=a+b&name=%C3%9F&x"),
+    ],
+)
+def test_no_token_travels_through_the_sign_in(
+    client: Client, db: None, query: str, back: str
+) -> None:
+    value = mint().reveal()
+    sent = query.format(token=value, digits=value[7:])
+    answer = client.get(f"{CREATE}?{sent}")
+    assert answer.status_code == 302
+    where = urlsplit(answer.headers["Location"])
+    assert where.path == "/account/sign-in"
+    assert parse_qs(where.query)["next"] == [f"{CREATE}{back}"]
+    assert value[7:] not in unquote(answer.headers["Location"])
+
+
+# --- Compression ----------------------------------------------------------------------------------
+
+GZIP = {"Accept-Encoding": "gzip, br"}
+
+
+def test_pages_are_compressed_for_browsers_that_take_it(as_alice: Client) -> None:
+    answer = as_alice.get(LIST, headers=GZIP)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert b"Access tokens" in gzip.decompress(answer.content)
+    assert "Content-Encoding" not in as_alice.get(LIST).headers
+
+
+@pytest.mark.parametrize("headers", [GZIP, GZIP | HTMX], ids=["page", "fragment"])
+def test_the_answer_that_shows_a_value_is_never_compressed(
+    as_alice: Client, headers: dict[str, str]
+) -> None:
+    shown = create(as_alice, headers=headers)
+    assert tokens_in(shown)
+    assert "Content-Encoding" not in shown.headers
+
+
+def test_a_form_that_comes_back_is_compressed(as_alice: Client) -> None:
+    refused = create(as_alice, name="", headers=GZIP)
+    assert (refused.status_code, refused.headers["Content-Encoding"]) == (422, "gzip")
+    drawn = as_alice.post(f"{CREATE}/draft", wish(preset="ci_deploy"), headers=GZIP)
+    assert (drawn.status_code, drawn.headers["Content-Encoding"]) == (200, "gzip")
+
+
+def test_two_compressed_answers_of_one_page_differ_in_length(as_alice: Client) -> None:
+    lengths = {len(as_alice.get("/nowhere", headers=GZIP).content) for _ in range(12)}
+    assert len(lengths) > 3

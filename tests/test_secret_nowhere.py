@@ -15,6 +15,7 @@ from django.views.debug import ExceptionReporter
 
 from skytells_console.models import User
 from tests.cast import sign_in
+from tests.device import approve, start
 from tests.journeys.watch import pieces
 from tests.views.pages import CREATE, LIST, create, text_of, tokens_in, wish
 from tokens import usage
@@ -112,6 +113,63 @@ def test_an_error_report_does_not_hold_the_value(
     monkeypatch.setattr("tokens.views.creation.render", break_down)
     as_alice.raise_request_exception = False
     answer = as_alice.post(CREATE, wish())
+    assert answer.status_code == 500
+    text = reports[0] + answer.content.decode()
+    assert [piece for piece in pieces(seen[0]) if piece in text] == []
+
+
+# --- A token that a terminal collects ------------------------------------------------------------
+
+
+def collect(client: Client, started: Any) -> Any:
+    sent = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "device_code": started.device_code,
+    }
+    return client.post("/api/oauth/token", sent, "application/json")
+
+
+def test_a_collected_value_is_in_one_answer_and_nowhere_else(
+    client: Client, alice: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    started = start()
+    approve(started, alice)
+    collected = collect(client, started)
+    value = collected.json()["access_token"]
+    assert collected.content.decode().count(value) == 1
+    elsewhere = {
+        "a second answer": collect(client, started).content.decode(),
+        "headers": str(collected.headers) + str(client.cookies),
+        "database": everything_stored(),
+        "log": caplog.text + str([record.__dict__ for record in caplog.records]),
+    }
+    for place, text in elsewhere.items():
+        for secret in (value, started.device_code):
+            assert [piece for piece in pieces(secret) if piece in text] == [], place
+        assert started.user_code not in text, place
+
+
+def test_an_error_report_does_not_hold_a_collected_value(
+    client: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[str] = []
+    seen: list[str] = []
+
+    def break_down(payload: dict[str, Any], *, status: int = 200) -> None:
+        seen.append(payload["access_token"])
+        try:
+            raise RuntimeError("the answer is broken")
+        except RuntimeError:
+            reporter = ExceptionReporter(None, *sys.exc_info())
+            reports.append(reporter.get_traceback_html() + reporter.get_traceback_text())
+            raise
+
+    started = start()
+    approve(started, alice)
+    monkeypatch.setattr("tokens.api.device.answer", break_down)
+    client.raise_request_exception = False
+    answer = collect(client, started)
     assert answer.status_code == 500
     text = reports[0] + answer.content.decode()
     assert [piece for piece in pieces(seen[0]) if piece in text] == []
