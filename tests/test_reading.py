@@ -59,8 +59,15 @@ def statements_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
         seen.append(sql)
         return execute(cursor, sql, *args, **kwargs)
 
+    through_libpq = FixedSelect._through_libpq
+
+    def watched_libpq(select: FixedSelect, *args: Any) -> Any:
+        seen.append(select._libpq.decode())
+        return through_libpq(select, *args)
+
     with monkeypatch.context() as patch:
         patch.setattr(connection.Database.Cursor, "execute", watched)
+        patch.setattr(FixedSelect, "_through_libpq", watched_libpq)
         yield seen
 
 
@@ -72,6 +79,7 @@ def warm(alice: User) -> Issued:
     return issued
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_warm_request_is_one_statement_for_the_driver_too(
     warm: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,26 +104,48 @@ def test_whoever_watches_sees_the_statement(warm: Issued, monkeypatch: pytest.Mo
     assert len(wrapped) == 1
 
 
-def test_both_ways_find_the_same(warm: Issued) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_every_way_finds_the_same(warm: Issued) -> None:
     directly = ask(warm)
     with CaptureQueriesContext(connection):
         watched = ask(warm)
-    assert directly == watched
+    with transaction.atomic():
+        within = ask(warm)
+    assert directly == watched == within
     assert directly.created_at.utcoffset() is not None
 
 
-def test_no_row_is_none_either_way(db: None) -> None:
-    nothing = FixedSelect("SELECT 1 WHERE 1 = %s")
-    assert nothing.row([2]) is None
+@pytest.mark.django_db(transaction=True)
+def test_no_row_is_none_every_way() -> None:
+    nothing = FixedSelect("SELECT digest FROM tokens_accesstoken WHERE digest = %s")
+    assert nothing.row([b"x"]) is None
     with CaptureQueriesContext(connection):
-        assert nothing.row([2]) is None
+        assert nothing.row([b"x"]) is None
+    with transaction.atomic():
+        assert nothing.row([b"x"]) is None
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_select_within_a_transaction_sees_what_the_transaction_wrote(warm: Issued) -> None:
+    with transaction.atomic():
+        AccessToken.objects.filter(pk=warm.token.pk).update(name="renamed-here")
+        assert ask(warm).name == "renamed-here"
+        transaction.set_rollback(True)
+    assert ask(warm).name == warm.token.name
+
+
+def test_statements_that_differ_never_share_a_name() -> None:
+    one = FixedSelect("SELECT 1 WHERE 'a' = %s")
+    other = FixedSelect("SELECT 1 WHERE 'a' IN (%s, %s)")
+    assert one._name != other._name
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_fault_of_the_database_is_djangos_own_error() -> None:
-    broken = FixedSelect("SELECT missing FROM nowhere WHERE 1 = %s")
+    broken = FixedSelect("SELECT missing FROM nowhere WHERE missing = %s")
     with pytest.raises(Exception, match="nowhere") as raised:
-        broken.row([1])
+        broken.row([b"x"])
     assert type(raised.value).__module__ == "django.db.utils"
     assert ANSWER.row([b"x"]) == (b"x", 42)
 
