@@ -16,7 +16,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
-from django.urls import set_urlconf
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_htmx.http import HttpResponseClientRedirect
@@ -67,8 +66,8 @@ class ApiDoorMiddleware:
         # With the slash, so that an address that only begins like the pages' is the API's.
         if not path.startswith(self.prefix) or f"{path}/".startswith(self.pages):
             return self.get_response(request)
+        # The handler makes these routes the current ones when it resolves the path.
         request.urlconf = settings.API_URLCONF
-        set_urlconf(settings.API_URLCONF)
         return self.api_response(request)
 
 

@@ -29,7 +29,8 @@ def _text(payload: Any) -> bytes:
 
 def nothing() -> HttpResponse:
     """Return 204. There is no body, so there is no type: Django would call it HTML."""
-    response = HttpResponse(status=204)
+    # A type that is given need not be made from the settings first.
+    response = HttpResponse(status=204, content_type="application/json")
     del response.headers["Content-Type"]
     return response
 
