@@ -308,8 +308,11 @@
     $("#dialog-body").replaceChildren();
     (document.getElementById(openerId) || $("[data-focus-home]"))?.focus();
   });
-  on("htmx:afterSettle", () => {
-    if (document.activeElement === document.body) $("[data-focus-home]")?.focus();
+  // What a swap took the focus from goes on at the heading; what the page asks by itself gives none to who had none.
+  const hasNoFocus = () => document.activeElement === document.body;
+  on("htmx:beforeSwap", ({ detail }) => { detail.requestConfig.leavesFocus = !detail.requestConfig.triggeringEvent && hasNoFocus(); });
+  on("htmx:afterSettle", ({ detail }) => {
+    if (hasNoFocus() && !detail.requestConfig?.leavesFocus) $("[data-focus-home]")?.focus();
   });
 
   on("click", (event) => {

@@ -35,6 +35,8 @@ def sign_in(page: Page, address: str, user: User) -> None:
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Access tokens")).to_be_visible()
+    # The heading is drawn before the scripts run, and what is pressed until then is a plain link.
+    page.wait_for_load_state()
 
 
 def fill_in(page: Page, name: str, *scopes: str) -> None:
