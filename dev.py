@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent
 HOST = "127.0.0.1"
 FIRST_USER = "demo@example.com"
 # Each list of requirements holds all of the ones before it: what the tests need also serves.
-LOCKS = ("base", "postgres", "dev")
+LOCKS = ("base", "postgres", "metrics", "dev")
 VENV_HINT = "on Debian and Ubuntu, install the package python3-venv: apt-get install python3-venv"
 
 
@@ -144,9 +144,7 @@ def serve(port: int, *, sample: bool) -> None:
     """Prepare this installation and turn into its web server."""
     check_port(port)
     environ = {**os.environ, **serving_defaults(port, os.environ)}
-    # The driver of PostgreSQL is installed only where a database is named.
-    named = environ.get("DATABASE_URL") or environ.get("DATABASE_URL_FILE")
-    python = ensure_environment("postgres" if named else "base", environ)
+    python = ensure_environment(wanted_lock(environ), environ)
     write_secrets(environ)
     os.chdir(ROOT)
     manage(python, environ, "migrate", "--no-input", "--verbosity=0")
@@ -160,6 +158,17 @@ def serve(port: int, *, sample: bool) -> None:
     config = ["-c", "skytells_console/gunicorn.conf.py", "--bind", f"{HOST}:{port}"]
     command = [python, "-m", "gunicorn", *config, "skytells_console.wsgi:application"]
     os.execve(python, command, environ)  # noqa: S606
+
+
+def wanted_lock(environ: Mapping[str, str]) -> str:
+    """Return the shortest list of requirements that has what the environment asks for."""
+
+    def given(name: str) -> bool:
+        return bool(environ.get(name) or environ.get(f"{name}_FILE"))
+
+    if given("METRICS_SECRET"):
+        return "metrics"
+    return "postgres" if given("DATABASE_URL") else "base"
 
 
 def check_port(port: int) -> None:

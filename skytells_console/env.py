@@ -93,6 +93,14 @@ class Env:
             return default
         return int(value)
 
+    def choice(self, name: str, default: str, among: tuple[str, ...]) -> str:
+        """Return one of the words of ``among``; anything else is a fault."""
+        value = self.text(name, default).lower()
+        if value not in among:
+            self.fault(f"{name} must be one of: {', '.join(among)}.")
+            return default
+        return value
+
     def items(self, name: str) -> list[str]:
         """Return a comma-separated list, stripped, without empty entries."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from typing import Any
 
 import gunicorn
@@ -11,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from gunicorn.glogging import Logger
 
 from skytells_console.env import Env
-from skytells_console.logging import RedactFilter
+from skytells_console.logging import JsonFormatter, RedactFilter
 
 # The embedded database and its side files are their owner's alone. gunicorn's own setting of this
 # name is about socket files only, whose mode stays an operator's choice.
@@ -29,14 +31,14 @@ worker_class = "gthread"
 env = Env(os.environ)
 workers = env.number("WEB_CONCURRENCY", 1, low=1, high=256)
 threads = env.number("WEB_THREADS", 8, low=1, high=256)
+log_format = env.choice("LOG_FORMAT", "text", ("text", "json"))
 try:
     env.finish()
 except ImproperlyConfigured as error:
     sys.exit(f"gunicorn.conf.py: {error}")
 
 # The application is imported by each worker after the fork, never by the master: a database
-# connection or a flush thread that was made before a fork would be shared or lost. This is also
-# why no hook is needed here.
+# connection or a flush thread that was made before a fork would be shared or lost.
 preload_app = False
 
 # A worker that is stuck for this long is replaced. On a stop or a reload, requests under way may
@@ -70,9 +72,25 @@ class RedactingLogger(Logger):
         for log in (self.error_log, self.access_log):
             for handler in log.handlers:
                 handler.addFilter(RedactFilter())
+                if log_format == "json":
+                    handler.setFormatter(JsonFormatter())
 
 
 logger_class = RedactingLogger
+
+
+def on_starting(server: Any) -> None:
+    """Give the workers a folder to count requests in together; each start begins with an empty one."""
+    if not (os.environ.get("METRICS_SECRET") or os.environ.get("METRICS_SECRET_FILE")):
+        return
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="console-metrics-")
+
+
+def on_exit(server: Any) -> None:
+    """Remove that folder."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)
+
 
 # By default gunicorn opens a control socket in the home directory, which may be missing or
 # read-only, and which nobody asked for.

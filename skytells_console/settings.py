@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from datetime import timedelta
@@ -163,6 +164,18 @@ CONSOLE_BENCH = env.flag("CONSOLE_BENCH", default=False)
 # A file that the backup touches when it is done; only the command doctor looks at it.
 BACKUP_MARK = env.text("BACKUP_MARK")
 
+# --- Metrics ------------------------------------------------------------------------------------
+
+# Without it there is no such page, and nothing is counted.
+METRICS_SECRET = env.optional_secret("METRICS_SECRET")
+if METRICS_SECRET:
+    if len(METRICS_SECRET) < 32:
+        env.fault("METRICS_SECRET must be at least 32 characters long.")
+    if not importlib.util.find_spec("prometheus_client"):
+        env.fault("METRICS_SECRET is set, but metrics need what requirements/metrics.txt lists.")
+    # Inside the one that gives the request its id, and around all that is to be measured.
+    MIDDLEWARE.insert(1, "skytells_console.metrics.MetricsMiddleware")
+
 # --- Who to tell of a fault (RFC 9116) ----------------------------------------------------------
 
 SECURITY_CONTACT = env.items("SECURITY_CONTACT")
@@ -222,7 +235,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = TLS
 # Who asks whether the process is alive comes from within and speaks plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = TLS
 SECURE_HSTS_PRELOAD = TLS
@@ -248,6 +261,7 @@ API_MAX_BODY_BYTES = 64 * 1024
 
 # --- Logging ------------------------------------------------------------------------------------
 
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -260,11 +274,12 @@ LOGGING = {
             "()": "skytells_console.logging.UtcFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
         },
+        "json": {"()": "skytells_console.logging.JsonFormatter"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": "line",
+            "formatter": "json" if LOG_FORMAT == "json" else "line",
             "filters": ["redact"],
         },
     },

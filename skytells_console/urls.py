@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allauth.account import views as account
+from django.conf import settings
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
@@ -17,6 +18,7 @@ from skytells_console.profile import profile
 from skytells_console.theme import choose_theme
 from tokens.admin.site import site as admin_site
 from tokens.api import well_known
+from tokens.health import backlog
 from tokens.views.notifications import notifications
 from tokens.views.reference import api_reference
 from tokens.views.wellbeing import healthz, readyz
@@ -72,6 +74,12 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]
+
+if settings.METRICS_SECRET:
+    # Its library is an extra, and need not be there where nobody asks for metrics.
+    from skytells_console.metrics import metrics_page
+
+    urlpatterns += [path("metrics", metrics_page(backlog), name="metrics")]
 
 handler400 = "tokens.views.errors.bad_request"
 handler403 = "tokens.views.errors.permission_denied"

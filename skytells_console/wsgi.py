@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skytells_console.settings")
 
+# A warning of Python is a line of the log like every other, masked and in its format.
+logging.captureWarnings(True)
 application = get_wsgi_application()

@@ -23,7 +23,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project with the three lists of requirements, in the place of this one."""
+    """An empty project with the lists of requirements, in the place of this one."""
     (tmp_path / "requirements").mkdir()
     for lock in dev.LOCKS:
         (tmp_path / "requirements" / f"{lock}.txt").write_text(f"# {lock}\n")
@@ -66,7 +66,7 @@ def test_each_list_of_requirements_holds_the_one_before_it() -> None:
         )
         for lock in dev.LOCKS
     }
-    assert pins["base"] < pins["postgres"] < pins["dev"]
+    assert pins["base"] < pins["postgres"] < pins["metrics"] < pins["dev"]
 
 
 # --- The virtual environment --------------------------------------------------------------------
@@ -92,7 +92,8 @@ def test_without_a_stamp_nothing_counts_as_installed(venv: Path) -> None:
     [
         ("base", ["base"]),
         ("postgres", ["base", "postgres"]),
-        ("dev", ["base", "postgres", "dev"]),
+        ("metrics", ["base", "postgres", "metrics"]),
+        ("dev", ["base", "postgres", "metrics", "dev"]),
     ],
 )
 def test_a_stamp_counts_for_its_own_list_and_the_shorter_ones(
@@ -248,6 +249,19 @@ def test_a_relative_state_folder_means_the_place_where_the_command_was_given(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert dev.serving_defaults(8000, {"STATE_DIR": "here"})["STATE_DIR"] == str(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    ("given", "lock"),
+    [
+        ({}, "base"),
+        ({"DATABASE_URL_FILE": "/run/secrets/database"}, "postgres"),
+        ({"METRICS_SECRET": "x" * 32}, "metrics"),
+        ({"DATABASE_URL": "sqlite:///a", "METRICS_SECRET_FILE": "/run/secrets/m"}, "metrics"),
+    ],
+)
+def test_only_what_the_environment_asks_for_is_installed(given: dict[str, str], lock: str) -> None:
+    assert dev.wanted_lock(given) == lock
 
 
 def test_a_used_port_is_told_before_anything_is_installed(

@@ -177,6 +177,14 @@ def test_another_word_is_a_fault_and_never_a_silent_no(value: str) -> None:
     ]
 
 
+def test_one_of_a_few_words_is_chosen_and_another_one_is_a_fault() -> None:
+    assert Env({"A": " JSON "}).choice("A", "text", ("text", "json")) == "json"
+    assert Env({}).choice("A", "text", ("text", "json")) == "text"
+    assert faults_of(lambda env: env.choice("A", "text", ("text", "json")), A="jsn") == [
+        "A must be one of: text, json."
+    ]
+
+
 @pytest.mark.parametrize(("value", "number"), [("1", 1), (" 9 ", 9), ("007", 7), ("", 5)])
 def test_a_number_is_read(value: str, number: int) -> None:
     env = Env({"A": value})

@@ -6,7 +6,10 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from skytells_console.models import User
+from tests.cast import issue
 from tokens import health
 
 
@@ -68,3 +71,21 @@ def test_a_table_whose_triggers_do_not_fire_is_a_fault(db: None, table: str, act
         else:
             cursor.execute(f"ALTER TABLE {table} {action}")
     assert health.faults() == [f"{table} can be changed: its triggers are missing."]
+
+
+def test_the_backlog_counts_what_timers_have_left_undone(alice: User) -> None:
+    assert told(health.backlog()) == {"ready": 1, "mails_waiting": 0, "events_unsealed": 0}
+    issue(alice, at=timezone.now())
+    assert told(health.backlog()) == {"ready": 1, "mails_waiting": 1, "events_unsealed": 1}
+
+
+def test_without_a_database_the_backlog_is_that_nothing_is_ready(db: None) -> None:
+    def refuse(*_call: Any) -> None:
+        raise OperationalError("connection refused")
+
+    with connection.execute_wrapper(refuse):
+        assert told(health.backlog()) == {"ready": 0}
+
+
+def told(backlog: dict[str, tuple[str, float]]) -> dict[str, float]:
+    return {name: value for name, (_, value) in backlog.items()}

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import contextvars
 import io
+import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 
-from skytells_console.logging import RedactFilter, UtcFormatter, request_id
+from skytells_console.logging import JsonFormatter, RedactFilter, UtcFormatter, request_id
+from tests.server import serving
 from tokens import secret
 
 CUT = "sk_pat_[redacted]"
@@ -17,10 +20,11 @@ CUT = "sk_pat_[redacted]"
 class Log:
     """A logger with the console's own filter and format, and what it wrote."""
 
-    def __init__(self) -> None:
+    def __init__(self, formatter: logging.Formatter | None = None) -> None:
         self._stream = io.StringIO()
         self._handler = logging.StreamHandler(self._stream)
-        self._handler.setFormatter(UtcFormatter(settings.LOGGING["formatters"]["line"]["format"]))
+        line = UtcFormatter(settings.LOGGING["formatters"]["line"]["format"])
+        self._handler.setFormatter(formatter or line)
         self._handler.addFilter(RedactFilter())
         self.logger = logging.Logger("console.test")  # noqa: LOG001 - nobody else may hear it
         self.logger.addHandler(self._handler)
@@ -128,3 +132,49 @@ def test_the_console_logs_nowhere_but_through_the_filter() -> None:
     assert settings.LOGGING["root"]["handlers"] == ["stderr"]
     assert settings.LOGGING["handlers"]["stderr"]["filters"] == ["redact"]
     assert not any(logger.get("handlers") for logger in settings.LOGGING["loggers"].values())
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def test_a_line_of_json_tells_the_same_and_stays_one_line(request_seven: None, value: str) -> None:
+    log = Log(JsonFormatter())
+    log.logger.warning('got "%s"\nand more', value)
+    (line,) = log.text.splitlines()
+    told = json.loads(line)
+    assert told.pop("time").endswith("+00:00")
+    assert told == {
+        "level": "WARNING",
+        "logger": "console.test",
+        "request_id": "seven",
+        "message": f'got "{CUT}"\nand more',
+    }
+
+
+def test_a_traceback_in_json_is_cut_also_in_the_cause(value: str) -> None:
+    log = Log(JsonFormatter())
+    try:
+        raise_chained(value)
+    except KeyError:
+        log.logger.exception("it failed", stack_info=True)
+    told = json.loads(log.text)
+    assert f"ValueError: bad {CUT}" in told["exception"]
+    assert "test_logging" in told["stack"]
+    assert_hidden(value, log.text)
+
+
+def test_every_line_of_a_server_is_json_and_none_holds_a_token(tmp_path: Path, value: str) -> None:
+    with serving(tmp_path, LOG_FORMAT="json", TRUSTED_PROXY_COUNT="1") as server:
+        https = "X-Forwarded-Proto: https"
+        # The tables are missing, so that all of these fail and say why.
+        server.get(f"/account/sign-in?next={value}", https)
+        server.get(f"/{value}?token={value}", https, f"Cookie: __Host-session={value}")
+        server.get("/api/v1/user", https, f"Authorization: Bearer {value}")
+        server.get("/", f"Host: {value}", https, f"{value}: x")
+        server.send(f"GET / {value}\r\n\r\n".encode())
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    failed = [line for line in lines if line["level"] in {"ERROR", "WARNING"}]
+    assert len({line["request_id"] for line in failed}) > 2
+    assert any("exception" in line for line in failed)
+    assert CUT in server.log
+    assert_hidden(value, server.log)

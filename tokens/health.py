@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from tokens import notices
+from tokens.audit import seals
 
 # Reading all migrations costs far more than asking the database for a sign of life. Once they are
 # applied they stay so for as long as this process runs its version of the code.
 _applied: set[str] = set()
 NO_ANSWER = "The database does not answer."
+# Nobody acts differently on more than this, and counting them would cost ever more.
+COUNTED = 10_000
 APPEND_ONLY_TABLES = ("tokens_tokenevent", "tokens_auditseal")
 
 
@@ -23,6 +29,21 @@ def faults() -> list[str]:
         found += [f"{table} can be changed: its triggers are missing." for table in _unguarded()]
     except DatabaseError:
         return [NO_ANSWER]
+    return found
+
+
+def backlog() -> dict[str, tuple[str, float]]:
+    """Return what metrics say about the database: a number by name, with what it means.
+
+    Without a database only that it cannot be used is told.
+    """
+    found = {"ready": ("1 when the console can serve, else 0.", float(not faults()))}
+    try:
+        waiting = len(notices.due(timezone.now(), COUNTED))
+        found["mails_waiting"] = (f"Mails that are due and not sent, at most {COUNTED}.", waiting)
+        found["events_unsealed"] = ("Events that came after the last seal.", seals.unsealed())
+    except DatabaseError:
+        return found
     return found
 
 
