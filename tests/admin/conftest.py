@@ -15,6 +15,7 @@ VIEW, REVOKE, EVENTS, POLICY = (
     "view_tokenevent",
     "change_policy",
 )
+SERVICES, REVOKE_SERVICE = "view_service", "revoke_service"
 Signer = Callable[..., Client]
 
 

@@ -5,8 +5,17 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from skytells_console.models import User
-from tests.admin.conftest import EVENTS, POLICY, REVOKE, VIEW, Signer
-from tests.cast import issue
+from tests.admin.conftest import (
+    EVENTS,
+    POLICY,
+    REVOKE,
+    REVOKE_SERVICE,
+    SERVICES,
+    VIEW,
+    Signer,
+)
+from tests.cast import issue, origin
+from tokens import relying_parties
 from tokens.models import TokenEvent
 
 TOKENS, PEOPLE, LOG = (
@@ -28,15 +37,25 @@ PAGES = {
     f"{LOG}export.jsonl": EVENTS,
     f"{LOG}{{event}}/change/": EVENTS,
     "/admin/policy/": POLICY,
+    "/admin/tokens/service/": SERVICES,
+    "/admin/tokens/service/{service}/change/": SERVICES,
+    "/admin/services/{service}/revoke/": REVOKE_SERVICE,
 }
-RIGHTS = [VIEW, REVOKE, EVENTS, POLICY]
+RIGHTS = [VIEW, REVOKE, EVENTS, POLICY, SERVICES, REVOKE_SERVICE]
 
 
 @pytest.fixture
 def address(alice: User) -> dict[str, object]:
     token = issue(alice).token
     event = TokenEvent.objects.get()
-    return {"token": token.pk, "id": token.public_id, "alice": alice.pk, "event": event.pk}
+    made = relying_parties.create(name="billing", scopes=["inference"], origin=origin())
+    return {
+        "token": token.pk,
+        "id": token.public_id,
+        "alice": alice.pk,
+        "event": event.pk,
+        "service": made.service.pk,
+    }
 
 
 @pytest.mark.parametrize("page", [*PAGES, "/admin/"])
@@ -82,7 +101,9 @@ def test_the_front_page_offers_what_may_be_opened(as_carol: Signer) -> None:
     assert "/admin/policy/" not in offers
 
 
-@pytest.mark.parametrize("base", [TOKENS, PEOPLE, LOG, "/admin/tokens/policy/"])
+@pytest.mark.parametrize(
+    "base", [TOKENS, PEOPLE, LOG, "/admin/tokens/policy/", "/admin/tokens/service/"]
+)
 @pytest.mark.parametrize("end", ["add/", "{pk}/delete/", "{pk}/history/"])
 def test_nothing_is_added_changed_or_removed(
     base: str, end: str, alice: User, as_root: Client
@@ -106,9 +127,11 @@ def test_a_change_sent_to_a_page_that_only_looks_changes_nothing(
 @pytest.mark.django_db
 def test_no_right_to_add_or_change_a_token_can_be_given() -> None:
     names = Permission.objects.filter(
-        content_type__app_label="tokens", content_type__model__in=["accesstoken", "tokenevent"]
+        content_type__app_label="tokens",
+        content_type__model__in=["accesstoken", "tokenevent", "service"],
     )
-    assert set(names.values_list("codename", flat=True)) == {VIEW, REVOKE, EVENTS}
+    rights = {VIEW, REVOKE, EVENTS, SERVICES, REVOKE_SERVICE}
+    assert set(names.values_list("codename", flat=True)) == rights
 
 
 def test_django_s_own_accounts_are_not_there(as_root: Client) -> None:
@@ -122,7 +145,7 @@ def test_staff_find_the_admin_in_the_settings(as_carol: Signer, as_alice: Client
 
 
 @pytest.mark.parametrize("pk", ["0", "abc", "9" * 30, "-1", "1/2", "%00"])
-@pytest.mark.parametrize("base", [TOKENS, PEOPLE, LOG])
+@pytest.mark.parametrize("base", [TOKENS, PEOPLE, LOG, "/admin/tokens/service/"])
 def test_a_row_that_cannot_be_is_not_found(base: str, pk: str, as_root: Client) -> None:
     assert as_root.get(f"{base}{pk}/change/").status_code == 404
 

@@ -1,4 +1,4 @@
-"""The four rights of staff, and the shape of a page that only looks."""
+"""The six rights of staff, and the shape of a page that only looks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ TOKENS = "tokens.view_accesstoken"
 REVOKE = "tokens.revoke_accesstoken"
 EVENTS = "tokens.view_tokenevent"
 POLICY = "tokens.change_policy"
+SERVICES = "tokens.view_service"
+REVOKE_SERVICE = "tokens.revoke_service"
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

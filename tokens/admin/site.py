@@ -16,9 +16,18 @@ from tokens.admin.identifying import identify
 from tokens.admin.people import PersonAdmin, deactivate
 from tokens.admin.policy import policy_form
 from tokens.admin.revoking import revoke_tokens
-from tokens.admin.rights import EVENTS, POLICY, REVOKE, TOKENS, required
+from tokens.admin.rights import (
+    EVENTS,
+    POLICY,
+    REVOKE,
+    REVOKE_SERVICE,
+    SERVICES,
+    TOKENS,
+    required,
+)
+from tokens.admin.services import ServiceAdmin, revoke_service
 from tokens.admin.token_list import TokenAdmin
-from tokens.models import AccessToken, TokenEvent
+from tokens.models import AccessToken, Service, TokenEvent
 
 AnyView = Callable[..., HttpResponse]
 
@@ -27,6 +36,7 @@ _OFFERS = (
     ("Tokens", "admin:tokens_accesstoken_changelist", "Find, read, revoke and export.", TOKENS),
     ("Identify a token", "admin:identify", "Paste a value and learn whose it is.", TOKENS),
     ("People", "admin:skytells_console_user_changelist", "All tokens of one person.", TOKENS),
+    ("Services", "admin:tokens_service_changelist", "Who may ask about tokens.", SERVICES),
     ("Events", "admin:tokens_tokenevent_changelist", "What happened, and who did it.", EVENTS),
     ("Token policy", "admin:policy", "The rules for all tokens.", POLICY),
 )
@@ -64,6 +74,11 @@ class ConsoleAdminSite(AdminSite):
             path("identify/", self._own(identify, TOKENS), name="identify"),
             path("policy/", self._own(policy_form, POLICY), name="policy"),
             path("people/<int:pk>/deactivate/", self._own(deactivate, REVOKE), name="deactivate"),
+            path(
+                "services/<int:pk>/revoke/",
+                self._own(revoke_service, REVOKE_SERVICE),
+                name="revoke_service",
+            ),
         ]
         for model, shown in self._registry.items():
             meta = model._meta
@@ -96,4 +111,5 @@ site = ConsoleAdminSite(name="admin")
 site.disable_action("delete_selected")
 site.register(AccessToken, TokenAdmin)
 site.register(TokenEvent, EventAdmin)
+site.register(Service, ServiceAdmin)
 site.register(get_user_model(), PersonAdmin)

@@ -70,6 +70,10 @@ class Service(models.Model):
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
 
+    class Meta:
+        default_permissions = ("view",)
+        permissions: ClassVar = [("revoke_service", "Can revoke a service")]
+
     def __str__(self) -> str:
         return self.name
 
