@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import re
-import threading
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import vobject
-from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
 from skytells_console.models import User
 from tests.cast import Clock, issue, origin
 from tests.test_rotation import rotate
+from tests.threads import together
 from tokens import lifecycle, secret
 from tokens.models import CalendarFeed, TokenEvent
 from tokens.notices import calendar
@@ -140,7 +139,7 @@ def test_nobody_who_was_switched_off_is_read(alice: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "sk_cal_", "sk_cal_" + "0" * 63, "sk_pat_" + "0" * 64, "sk_cal_" + "Ａ" * 64]
+    "wrong", ["", "sk_cal_", "sk_cal_" + "0" * 63, "sk_pat_" + "0" * 64, "sk_cal_" + "\uff21" * 64]
 )
 def test_what_cannot_be_an_address_costs_no_query(
     db: None, wrong: str, django_assert_num_queries: DjangoAssertNumQueries
@@ -176,20 +175,9 @@ def test_reading_is_noted_now_and_then(
 
 @pytest.mark.django_db(transaction=True)
 def test_two_at_once_make_one_address(alice: User) -> None:
-    made, start = [], threading.Barrier(2)
-
-    def make() -> None:
-        start.wait()
-        try:
-            made.append(calendar.create(owner_id=alice.pk, with_names=False, origin=origin(alice)))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=make) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    made = together(
+        *[lambda: calendar.create(owner_id=alice.pk, with_names=False, origin=origin(alice))] * 2
+    )
     assert sorted(each is None for each in made) == [False, True]
     assert kinds() == ["calendar.created"]
 
