@@ -1,14 +1,18 @@
-"""Log lines: UTC times, the request's id, and never a token."""
+"""Log lines: UTC times, the request's id, and never a token or a calendar's address."""
 
 from __future__ import annotations
 
 import contextvars
 import json
 import logging
+import re
 import time
 from datetime import UTC, datetime
 
 from tokens.secret import redact
+
+# Whoever knows a calendar's address reads the calendar, and part of a mistyped one is a secret too.
+_CALENDAR = re.compile(r"(/calendar/)[^\s?#\"'<>]+", re.IGNORECASE)
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 
@@ -18,14 +22,14 @@ class RedactFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always let the record pass, with its message and traceback text masked."""
-        record.msg = redact(_message(record))
+        record.msg = mask(_message(record))
         record.args = None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = redact(record.exc_text)
+            record.exc_text = mask(record.exc_text)
         if record.stack_info:
-            record.stack_info = redact(record.stack_info)
+            record.stack_info = mask(record.stack_info)
         record.request_id = request_id.get()
         return True
 
@@ -37,6 +41,11 @@ class WithoutTraceback(logging.Filter):
         """Always let the record pass."""
         record.exc_info = record.exc_text = None
         return True
+
+
+def mask(text: str) -> str:
+    """Return ``text`` without tokens and without the secret part of any calendar's address."""
+    return _CALENDAR.sub(r"\1[redacted]", redact(text))
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -99,7 +99,10 @@ class HeadMiddleware:
 
 
 class PageHeadersMiddleware:
-    """Sends the strict content policy, and ``no-store`` with every page."""
+    """Sends the strict content policy, and ``no-store`` with every page.
+
+    An answer that is no page and whose reader may keep it says so with ``may_be_kept``.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -111,7 +114,8 @@ class PageHeadersMiddleware:
         headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
         headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        headers["Cache-Control"] = "no-store, private"
+        if not getattr(response, "may_be_kept", False):
+            headers["Cache-Control"] = "no-store, private"
         return response
 
 

@@ -19,6 +19,13 @@ from skytells_console.theme import choose_theme
 from tokens.admin.site import site as admin_site
 from tokens.api import well_known
 from tokens.health import backlog
+from tokens.views.calendar import (
+    calendar_feed,
+    choose_names,
+    make_address,
+    replace_address,
+    revoke_address,
+)
 from tokens.views.notifications import notifications
 from tokens.views.reference import api_reference
 from tokens.views.wellbeing import healthz, readyz
@@ -51,6 +58,10 @@ settings_patterns = [
     path("profile", profile, name="profile"),
     path("password", change_password, name="password"),
     path("notifications", notifications, name="notifications"),
+    path("notifications/address", make_address, name="calendar_make"),
+    path("notifications/address/names", choose_names, name="calendar_names"),
+    path("notifications/address/replace", replace_address, name="calendar_replace"),
+    path("notifications/address/revoke", revoke_address, name="calendar_revoke"),
     path("theme", choose_theme, name="theme"),
 ]
 
@@ -70,6 +81,7 @@ urlpatterns = [
     path("account/", include(account_patterns)),
     path("settings/", include(settings_patterns)),
     path(".well-known/", include(well_known_patterns)),
+    path("calendar/<str:value>.ics", calendar_feed, name="calendar"),
     path("admin/", admin_site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -176,6 +176,8 @@ def test_the_driver_itself_is_asked_in_one_module_which_only_reads() -> None:
 OPEN_PAGES = {
     "account_login",
     "account_logout",
+    # Its own address is the credential.
+    "calendar",
     "account_signup",
     "account_inactive",
     "account_reset_password",
@@ -228,6 +230,7 @@ def test_what_changes_a_token_asks_for_a_fresh_proof() -> None:
     guarded = ("create", "device_approve", "resume", "revoke", "revoke_many", "revoke_all")
     guarded += ("rotate_scopes", "rotate_revoke", "rotate_cancel")
     guarded += ("stop", "deactivate", "policy")
+    guarded += ("calendar_make", "calendar_names", "calendar_replace")
     for name in guarded:
         callback = named[name]
         while not getattr(callback, "fresh_proof", False):

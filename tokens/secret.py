@@ -23,14 +23,16 @@ from django.core.exceptions import ImproperlyConfigured
 
 PREFIX = "sk_pat_"
 SERVICE_PREFIX = "sk_svc_"
+CALENDAR_PREFIX = "sk_cal_"
 LENGTH = 71
 _RANDOM_HEX = 56
 _CHECKED_LENGTH = len(PREFIX) + _RANDOM_HEX
 _SHAPE = re.compile(r"sk_pat_[0-9a-f]{64}\Z", re.ASCII)
 _SERVICE_SHAPE = re.compile(r"sk_svc_[0-9a-f]{64}\Z", re.ASCII)
+_CALENDAR_SHAPE = re.compile(r"sk_cal_[0-9a-f]{64}\Z", re.ASCII)
 _ANYWHERE = re.compile(r"sk_pat_[0-9a-f]{64}", re.ASCII)
 # Eight digits are enough to be somebody's secret by accident; any case, because people retype.
-_FRAGMENT = re.compile(r"sk_(pat|svc)_[0-9a-f]{8,}", re.IGNORECASE)
+_FRAGMENT = re.compile(r"sk_(pat|svc|cal)_[0-9a-f]{8,}", re.IGNORECASE)
 _PEPPER_ID = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
 MIN_PEPPER_BYTES = 32
 _BARE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE)
@@ -106,6 +108,16 @@ def mint_for_service() -> Plaintext:
 def is_service_secret(value: str) -> bool:
     """Say whether ``value`` has the exact shape of a service's secret."""
     return _SERVICE_SHAPE.match(value) is not None
+
+
+def mint_for_calendar() -> Plaintext:
+    """Return the secret part of a calendar's address: 256 bits, and never taken for a token."""
+    return Plaintext(CALENDAR_PREFIX + secrets.token_hex(32))
+
+
+def is_calendar_secret(value: str) -> bool:
+    """Say whether ``value`` has the exact shape of the secret part of a calendar's address."""
+    return _CALENDAR_SHAPE.match(value) is not None
 
 
 def is_well_formed(value: str) -> bool:

@@ -14,7 +14,7 @@ from tokens.notices import Kind
 from tokens.notices.preferences import CHOOSABLE, FIXED, choose, wanted_by
 
 NOTIFICATIONS = "/settings/notifications"
-BOX = re.compile(r'<input class="check__box"[^>]*>')
+BOX = re.compile(r'<input class="check__box"(?![^>]* name="names")[^>]*>')
 
 
 def boxes(answer: Any) -> dict[str, tuple[bool, bool]]:

@@ -129,6 +129,8 @@ def test_every_known_kind_of_a_token_has_words_of_its_own() -> None:
     others |= {audit.Kind.SERVICE_CREATED, audit.Kind.SERVICE_REVOKED}
     others |= {audit.Kind.DEVICE_APPROVED, audit.Kind.DEVICE_DENIED}
     others |= {audit.Kind.POLICY_CHANGED, audit.Kind.ACCOUNT_DEACTIVATED}
+    others |= {audit.Kind.RIGHTS_CHANGED}
+    others |= {kind for kind in audit.Kind if kind.startswith("calendar.")}
     assert set(audit.Kind) - others <= set(timeline._WORDS)
 
 

@@ -12,15 +12,21 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from tokens.models.rights import EVENTS, POLICY, REVOKE, REVOKE_SERVICE, SERVICES, TOKENS
 from tokens.origin import Door, Origin
 from tokens.requests import browser_origin
 
-TOKENS = "tokens.view_accesstoken"
-REVOKE = "tokens.revoke_accesstoken"
-EVENTS = "tokens.view_tokenevent"
-POLICY = "tokens.change_policy"
-SERVICES = "tokens.view_service"
-REVOKE_SERVICE = "tokens.revoke_service"
+__all__ = [
+    "EVENTS",
+    "POLICY",
+    "REVOKE",
+    "REVOKE_SERVICE",
+    "SERVICES",
+    "TOKENS",
+    "LookOnlyAdmin",
+    "admin_origin",
+    "required",
+]
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

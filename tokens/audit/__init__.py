@@ -39,6 +39,11 @@ class Kind(StrEnum):
     DEVICE_DENIED = "device.denied"
     POLICY_CHANGED = "policy.changed"
     ACCOUNT_DEACTIVATED = "account.deactivated"
+    RIGHTS_CHANGED = "account.rights_changed"
+    CALENDAR_CREATED = "calendar.created"
+    CALENDAR_REPLACED = "calendar.replaced"
+    CALENDAR_REVOKED = "calendar.revoked"
+    CALENDAR_NAMES_CHOSEN = "calendar.names_chosen"
 
 
 def record(

@@ -1,10 +1,12 @@
-"""Settings → Notifications: which mails a person gets, and which are always sent."""
+"""Settings → Notifications: which mails a person gets, which are always sent, and the calendar's address."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -12,7 +14,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from tokens.forms import NotificationsForm
-from tokens.notices import Kind, preferences
+from tokens.notices import Kind, calendar, preferences
+from tokens.secret import CALENDAR_PREFIX, Plaintext
 
 
 class Words(NamedTuple):
@@ -110,14 +113,38 @@ def notifications(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(reverse("notifications"), status=303)
 
 
+def with_address(request: HttpRequest, value: Plaintext) -> HttpResponse:
+    """Show the page with the whole address of the calendar, in this one answer."""
+    owner: Any = request.user
+    ticked = preferences.wanted_by(owner.pk)
+    return _page(request, NotificationsForm(), ticked, address=_address(value.reveal()))
+
+
+def _address(value: str) -> str:
+    return settings.PUBLIC_URL + reverse("calendar", kwargs={"value": value})
+
+
 def _page(
-    request: HttpRequest, form: NotificationsForm, ticked: Collection[str], *, status: int = 200
+    request: HttpRequest,
+    form: NotificationsForm,
+    ticked: Collection[str],
+    *,
+    status: int = 200,
+    address: str = "",
 ) -> HttpResponse:
     groups = [
         Group(key, title, hint, tuple(_row(words, ticked) for words in about))
         for key, title, hint, about in GROUPS
     ]
-    context = {"form": form, "groups": groups}
+    owner: Any = request.user
+    feed = calendar.feed_of(owner.pk)
+    context = {
+        "form": form,
+        "groups": groups,
+        "feed": feed,
+        "address": address,
+        "masked_address": unquote(_address(f"{CALENDAR_PREFIX}…{feed.last4}")) if feed else "",
+    }
     return render(request, "account/notifications.html", context, status=status)
 
 
