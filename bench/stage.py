@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -135,12 +135,21 @@ def _analyze(environ: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def serving(application: str, environ: dict[str, str], *, workers: int, log: Path) -> Iterator[int]:
-    """Serve an application with gunicorn's sync workers on a free port, and yield the port."""
+def serving(
+    application: str,
+    environ: dict[str, str],
+    *,
+    workers: int,
+    log: Path,
+    kind: Sequence[str] = ("--worker-class", "sync", "--threads", "1"),
+) -> Iterator[int]:
+    """Serve an application with gunicorn on a free port, and yield the port.
+
+    More than one thread would quietly turn the sync worker into the threaded one.
+    """
     port = _free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "skytells_console/gunicorn.conf.py"]
-    # More than one thread would quietly turn the sync worker into the threaded one.
-    command += ["--worker-class", "sync", "--threads", "1", "--workers", str(workers)]
+    command += [*kind, "--workers", str(workers)]
     command += ["--bind", f"{HOST}:{port}", "--log-level", "warning", application]
     with log.open("a") as output:
         server = subprocess.Popen(  # noqa: S603 - the project's own server

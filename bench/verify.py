@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stage(
             database, **sizes, server=options.server, flush_seconds=options.flush_seconds
         ) as ready:
-            rotation = _rotation(ready, options.rotation)
-            load = Load(options.wrk, options.connections, rotation)
+            chosen = rotation(ready, options.rotation)
+            load = Load(options.wrk, options.connections, chosen)
             print(f"\n## {database}\n\nSeeded: {ready.seeded}\nLoad: {load}.", flush=True)
             with targets(ready, options.workers) as served:
                 samples = rounds(served, load, options)
@@ -117,7 +117,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _rotation(ready: Stage, number: int) -> Path:
+def rotation(ready: Stage, number: int) -> Path:
     """Write the tokens that are sent, evenly taken from all, into a file beside the values."""
     values = ready.values.read_text().split()
     chosen = values[:: max(len(values) // number, 1)][:number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,13 +50,23 @@ def refusal(
     ``error`` and ``details`` are strings; the CLI joins them with a space, so the first one ends
     with a full stop.
     """
-    payload = {"error": sentence, "code": code, "request_id": request_id(request)}
     if details:
-        payload["details"] = details
-    response = answer(payload, status=status)
+        payload = {"error": sentence, "code": code, "request_id": request_id(request)}
+        response = answer(payload | {"details": details}, status=status)
+    else:
+        # The id is hexadecimal digits of the console's own, which JSON takes as they are.
+        text = _before_id(sentence, code) + request_id(request) + '"}'
+        response = HttpResponse(text.encode(), content_type="application/json", status=status)
     for name, value in (headers or {}).items():
         response.headers[name] = value
     return response
+
+
+# Most refusals are the same few, and encoding one costs as much as finding its reason.
+@functools.lru_cache(maxsize=256)
+def _before_id(sentence: str, code: str) -> str:
+    """Return a refusal's JSON up to its request id, which comes last."""
+    return _encode({"error": sentence, "code": code, "request_id": ""}).removesuffix('"}')
 
 
 def tell_expiry(response: HttpResponse, expires_at: datetime | None, now: datetime) -> HttpResponse:
