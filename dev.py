@@ -162,13 +162,10 @@ def serve(port: int, *, sample: bool) -> None:
 
 def wanted_lock(environ: Mapping[str, str]) -> str:
     """Return the shortest list of requirements that has what the environment asks for."""
-
-    def given(name: str) -> bool:
-        return bool(environ.get(name) or environ.get(f"{name}_FILE"))
-
-    if given("METRICS_SECRET"):
+    given = {name.removesuffix("_FILE") for name, value in environ.items() if value}
+    if "METRICS_SECRET" in given:
         return "metrics"
-    return "postgres" if given("DATABASE_URL") else "base"
+    return "postgres" if "DATABASE_URL" in given else "base"
 
 
 def check_port(port: int) -> None:
