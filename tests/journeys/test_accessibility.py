@@ -146,6 +146,7 @@ def test_every_step_of_a_rotation_is_accessible(page: Page, live_server: Any, al
     for resource in ("projects", "account"):
         page.locator(f"#id_level_{resource}_none").check()
     page.get_by_role("button", name="Create replacement").last.click()
+    page.get_by_role("alert").first.wait_for()
     judge(page, "rotate: scopes with errors")
     wish = lifecycle.RotationWish(scopes=scopes, expires_at=old.token.expires_at)
     made = lifecycle.rotate(token=old.token, wish=wish, origin=origin(alice))

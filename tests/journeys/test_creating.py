@@ -89,7 +89,7 @@ def test_the_keyboard_alone_makes_and_stores_a_token(
     expect(page.get_by_role("button", name="Done")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text("cli-macbook is stored")).to_be_visible()
-    assert page.url == f"{live_server.url}/settings/tokens"
+    expect(page).to_have_url(f"{live_server.url}/settings/tokens")
     assert AccessToken.objects.get().stored_at is not None
     assert watch.times_received(value) == 1
     assert watch.stored_pieces(value) == []
@@ -159,6 +159,7 @@ def test_the_lines_to_copy_do_not_hold_the_value(page: Page, live_server: Any, a
     send(page)
     value = shown(page)
     page.get_by_role("button", name="Copy the commands for GitLab CI").click()
+    expect(page.locator("#announcer")).to_have_text("Copied")
     lines = page.evaluate("navigator.clipboard.readText()")
     assert lines.startswith("read -rs SKYTELLS_TOKEN\n")
     assert value[7:19] not in lines

@@ -163,6 +163,7 @@ def test_all_of_it_works_without_scripts(plain: Page, live_server: Any, alice: U
     plain.goto(second.page)
     plain.get_by_label(f"{CLI} sk_pat_").check()
     plain.get_by_role("button", name="Approve access").click()
+    expect(plain.get_by_role("heading", name="Approved")).to_be_visible()
     assert second.poll()[0] == 200
     assert sorted(AccessToken.objects.values_list("revoke_kind", flat=True)) == ["", "owner"]
     plain.goto(third.page)

@@ -53,7 +53,7 @@ def done(page: Page) -> None:
 def test_alice_creates_uses_and_revokes_a_token(page: Page, live_server, alice: User) -> None:
     watch = Watch(page)
     sign_in(page, live_server.url, alice)
-    assert page.url == f"{live_server.url}/settings/tokens"
+    expect(page).to_have_url(f"{live_server.url}/settings/tokens")
     page.get_by_role("link", name="Create token").first.click()
     fill_in(page, "cli-macbook", "projects.read", "account.read")
     page.get_by_role("button", name="Create token").click()
@@ -131,7 +131,7 @@ def test_reload_back_and_forward_never_show_a_value_again(
         assert token not in page.content()
         assert token[7:19] not in page.locator("body").inner_text()
     page.goto(f"{live_server.url}/settings/tokens")
-    assert page.get_by_role("row").filter(has_text="cli-macbook").count() == 1
+    expect(page.get_by_role("row").filter(has_text="cli-macbook")).to_have_count(1)
 
 
 def test_selecting_the_plate_gives_exactly_the_token(page: Page, live_server, alice: User) -> None:

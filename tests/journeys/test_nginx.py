@@ -121,7 +121,7 @@ class Proxy:
         self._wait()
 
     def _wait(self) -> None:
-        for _ in range(100):
+        for _ in range(600):
             if self.process.poll() is not None:
                 break
             with socket.socket() as probe:

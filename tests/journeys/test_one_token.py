@@ -40,7 +40,8 @@ def test_alice_edits_in_place(page: Page, live_server: Any, alice: User, here: s
     sign_in(page, live_server.url, alice)
     page.get_by_role("link", name="cli-macbook", exact=True).click()
     expect(page.get_by_role("heading", name="cli-macbook")).to_be_visible()
-    assert page.url == here
+    page.wait_for_load_state()
+    expect(page).to_have_url(here)
 
     page.get_by_role("link", name="Edit").click()
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
@@ -55,7 +56,7 @@ def test_alice_edits_in_place(page: Page, live_server: Any, alice: User, here: s
     expect(page.get_by_text("Renamed to laptop")).to_be_visible()
     expect(page.locator("#toasts")).to_contain_text("laptop saved")
     expect(page).to_have_title("laptop · Skytells Console")
-    assert page.url == here
+    expect(page).to_have_url(here)
     assert watch.faults == []
 
 
@@ -97,7 +98,7 @@ def test_alice_revokes_from_the_page_and_stays_on_it(
     dialog.get_by_role("button", name="Revoke token").click()
     expect(page.get_by_text("Revoked by you").first).to_be_visible()
     expect(page.locator("#toasts")).to_contain_text("cli-macbook revoked")
-    assert page.url == here
+    expect(page).to_have_url(here)
     assert call(f"{live_server.url}/api/v1/user", issued.plaintext.reveal())[0] == 401
     expect(page.get_by_role("link", name="Create another with these settings")).to_be_visible()
     assert watch.faults == []
@@ -111,28 +112,28 @@ def test_the_same_works_with_scripting_off(
     sign_in(page, live_server.url, alice)
     page.get_by_role("link", name="cli-macbook", exact=True).click()
     page.get_by_role("link", name="Edit").click()
-    assert page.url == f"{here}/edit"
+    expect(page).to_have_url(f"{here}/edit")
     page.get_by_label("Name", exact=True).fill("n" * 65)
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_text("Names can be up to 64 characters.")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("laptop")
     page.get_by_role("button", name="Save changes").click()
-    assert page.url == here
+    expect(page).to_have_url(here)
     expect(page.get_by_text("laptop saved")).to_be_visible()
 
     page.get_by_role("link", name="Remove scopes").click()
     page.get_by_label("inference").check()
     page.get_by_label("Remove the ticked scopes now").check()
     page.get_by_role("button", name="Remove scopes").click()
-    assert page.url == here
+    expect(page).to_have_url(here)
     expect(page.get_by_text("1 scope removed")).to_be_visible()
 
     page.get_by_role("link", name="Revoke…").click()
     page.get_by_role("link", name="Keep token").click()
-    assert page.url == here
+    expect(page).to_have_url(here)
     page.get_by_role("link", name="Revoke…").click()
     page.get_by_role("button", name="Revoke token").click()
-    assert page.url == here
+    expect(page).to_have_url(here)
     expect(page.locator("#toasts")).to_contain_text("laptop revoked")
     context.close()
 
@@ -205,12 +206,12 @@ def test_an_edit_on_a_page_of_its_own_leads_back(
     page.goto(f"{here}/edit")
     page.get_by_role("link", name="Cancel").click()
     expect(page.get_by_role("heading", name="Activity")).to_be_visible()
-    assert page.url == here
+    expect(page).to_have_url(here)
     page.goto(f"{here}/edit")
     page.get_by_label("Description").fill("Another desk")
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_text("Description changed")).to_be_visible()
-    assert page.url == here
+    expect(page).to_have_url(here)
 
 
 def test_every_state_is_accessible(

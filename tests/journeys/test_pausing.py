@@ -55,7 +55,7 @@ def test_alice_pauses_watches_and_resumes(
     expect(page.get_by_text("Breaks 127.0.0.0/24")).to_be_visible()
     page.get_by_role("link", name="Leave it on").click()
     expect(page.get_by_role("heading", name="Pause ops-runner?")).to_be_hidden()
-    assert page.url == here
+    expect(page).to_have_url(here)
 
     page.get_by_role("link", name="Pause…").click()
     page.get_by_label("Until resumed").check()
@@ -63,7 +63,7 @@ def test_alice_pauses_watches_and_resumes(
     expect(page.get_by_role("heading", name="Paused by you, until you resume it")).to_be_visible()
     expect(page.get_by_text("Nobody knocked so far.")).to_be_visible()
     expect(page.locator("#toasts")).to_contain_text("ops-runner paused until you resume it")
-    assert page.url == here
+    expect(page).to_have_url(here)
 
     status, body = ask(live_server, issued)
     assert (status, body["code"]) == (403, "token_paused")
@@ -76,7 +76,7 @@ def test_alice_pauses_watches_and_resumes(
     page.get_by_role("button", name="Resume now").click()
     expect(page.get_by_role("link", name="Pause…")).to_be_visible()
     expect(page.locator("#toasts")).to_contain_text("ops-runner resumed. 1 place knocked meanwhile")
-    assert page.url == here
+    expect(page).to_have_url(here)
     assert ask(live_server, issued)[0] == 200
     assert watch.faults == []
 
@@ -124,7 +124,7 @@ def test_resuming_asks_for_the_password_when_the_last_proof_is_old(
     page.get_by_label("Password for").fill(PASSWORD)
     page.get_by_role("button", name="Confirm and resume token").click()
     expect(page.get_by_role("link", name="Pause…")).to_be_visible()
-    assert page.url == here
+    expect(page).to_have_url(here)
     assert AccessToken.objects.get().paused_at is None
 
 
