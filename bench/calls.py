@@ -20,11 +20,12 @@ from bench.load import spoil
 from skytells_console import middleware
 from tokens import authentication, secret, usage
 from tokens.api import door, endpoints
+from tokens.authentication import lookup
 from tokens.models import AccessToken
 from tokens.origin import Consumer, client_label, network_of
 
 Timed = Callable[[], object]
-QUERY = authentication._by_digests(1)
+QUERY = lookup.by_digests(1)
 ADDRESS, AGENT = "127.0.0.1", "node"
 
 # Stands in for the console's routes while Django's own part is timed.
@@ -45,7 +46,7 @@ class Calls:
 
     def layers(self) -> list[tuple[str, Timed]]:
         """Return title and call of each layer: the whole first, then its parts."""
-        found = authentication._find(self.values[0])
+        found = lookup.find_row(self.values[0])
         assert found is not None, "The first token is not in the database."
         return [
             ("**the whole request**, from WSGI to WSGI", self.request),
@@ -60,7 +61,7 @@ class Calls:
             ("**`authenticate`**, all of it", self.authenticate),
             ("· header and checksum", lambda: authentication._bearer(f"Bearer {self.value()}")),
             ("· digest", lambda: secret.digests(self.value())),
-            ("· query and its row", lambda: authentication._find(self.value())),
+            ("· query and its row", lambda: lookup.find_row(self.value())),
             ("· · query on Django's cursor", self.query),
             ("· · query on the driver itself", self.driver_query()),
             ("· · for comparison: the ORM, with the owner", self.orm_query),
@@ -186,7 +187,7 @@ class Calls:
     def row(self) -> Timed:
         """Return the step that turns the columns into values."""
         found = self.query()
-        return lambda: authentication._row(found)
+        return lambda: lookup.row_of(found)
 
     def record(self) -> None:
         """Count one use in memory."""

@@ -21,6 +21,7 @@ from tokens.management.commands import create_sample
 from tokens.models import AccessToken, Notice, TokenConsumer, TokenEvent, TokenUse
 from tokens.models.rotation import Step, rotation_of
 from tokens.models.status import Status, status_of
+from tokens.usage import flushing
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +127,7 @@ def test_use_is_complete_where_a_thread_would_write_it(settings: SimpleNamespace
     told = [use for each in create_sample.SAMPLES for use in (*each.uses, *each.moved)]
     uses = sum(use.times for use in told if use.allowed)
     assert sum(TokenUse.objects.values_list("allowed", flat=True)) == uses
-    assert usage._gathered.thread is None
+    assert flushing.flusher.thread is None
 
 
 def test_one_can_sign_in_with_what_is_printed(client: Client) -> None:

@@ -29,6 +29,7 @@ from tokens.models import (
 )
 from tokens.origin import Consumer
 from tokens.secret import mint
+from tokens.usage import flushing
 
 HOME, CI = "203.0.113.9", "198.51.100.4"
 MINUTE = timedelta(minutes=1)
@@ -259,7 +260,7 @@ def test_however_many_knock_within_a_minute_nothing_more_is_written(
             call(issued, f"192.0.{number % 250}.1", name=f"job-{number}")
     assert {query["sql"].split(None, 1)[0].upper() for query in queries} == {"SELECT"}
     assert len(queries) == 300
-    assert len(usage._gathered.tallies) <= 33
+    assert len(flushing.flusher.gathered.tallies) <= 33
 
 
 def test_nothing_but_the_whole_secret_is_counted(issued: Issued, clock: Clock) -> None:
@@ -269,7 +270,7 @@ def test_nothing_but_the_whole_secret_is_counted(issued: Issued, clock: Clock) -
         request = authentication.Request(f"Bearer {wrong}", HOME, "curl", "", clock.now, "r")
         with pytest.raises(Unauthenticated):
             authentication.authenticate(request)
-    assert not usage._gathered.tallies
+    assert not flushing.flusher.gathered.tallies
     usage.flush()
     assert not TokenUse.objects.exists()
 
@@ -285,10 +286,10 @@ def test_what_remembers_the_last_minute_is_let_go(issued: Issued, clock: Clock) 
     pause(issued)
     call(issued)
     usage.flush()
-    assert usage._gathered.knocked
+    assert flushing.flusher.gathered.knocked
     clock.tick(days=1)
     usage.flush()
-    assert not usage._gathered.knocked
+    assert not flushing.flusher.gathered.knocked
 
 
 def test_no_row_holds_a_part_of_the_value(issued: Issued, clock: Clock, alice: User) -> None:
@@ -382,7 +383,7 @@ def test_a_mail_that_cannot_be_owed_now_is_owed_with_the_next_knock(
     wants(alice)
     revoke(issued)
     with monkeypatch.context() as patch:
-        patch.setattr(usage, "tell_owners", busy)
+        patch.setattr(flushing, "tell_owners", busy)
         call(issued)
         usage.flush()
     assert (usage.after_end(issued.token.pk).times, owed()) == (1, [])

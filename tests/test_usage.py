@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
@@ -20,7 +21,7 @@ from tests.threads import held_elsewhere
 from tokens import insight, usage
 from tokens.models import AccessToken, TokenActivity, TokenConsumer, TokenUse
 from tokens.origin import Consumer
-from tokens.usage import OTHERS, consumer_key, lines
+from tokens.usage import OTHERS, consumer_key, flushing, gathering, lines
 from tokens.usage.gaps import with_gap
 
 HOME = Consumer("203.0.113.0/24", "curl")
@@ -104,17 +105,17 @@ def test_what_is_idle_is_let_go_when_its_day_ends(token: AccessToken, clock: Clo
     use(token)
     clock.tick(days=1)
     assert usage.flush() == 0
-    assert usage._gathered.tallies == {}
+    assert flushing.flusher.gathered.tallies == {}
 
 
 def test_what_is_idle_is_let_go_when_memory_is_half_full(
     token: AccessToken, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage, "MAX_GATHERED", 2)
+    monkeypatch.setattr(gathering, "MAX_GATHERED", 2)
     use(token)
     use(token, CI)
     usage.flush()
-    assert usage._gathered.tallies == {}
+    assert flushing.flusher.gathered.tallies == {}
     use(token)
     assert uses() == [(2, 0), (1, 0)]
 
@@ -122,17 +123,36 @@ def test_what_is_idle_is_let_go_when_memory_is_half_full(
 def test_many_lines_are_written_with_a_constant_number_of_queries(
     token: AccessToken, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = usage._write_now
-    monkeypatch.setattr(usage, "_write_now", lambda _: 0)
+    write = flushing.flusher.write_now
+    monkeypatch.setattr(flushing.flusher, "write_now", lambda _: 0)
     counts = []
     for number in (1, 30):
         for index in range(number):
             use(token, Consumer(f"10.{number}.{index}.0/24", "curl"))
         with CaptureQueriesContext(connection) as queries:
-            write(list(usage._gathered.tallies))
+            write(list(flushing.flusher.gathered.tallies))
         counts.append([query["sql"].split(": ")[-1].split()[0] for query in queries])
     written = [[word for word in words if word in {"SELECT", "INSERT"}] for words in counts]
     assert written == [["SELECT", "INSERT", "SELECT", "INSERT", "INSERT"]] * 2
+
+
+def test_of_a_tokens_many_consumers_only_those_who_are_written_are_read(
+    token: AccessToken, clock: Clock
+) -> None:
+    for index in range(30):
+        use(token, Consumer(f"10.0.{index}.0/24", "curl"))
+    use(token, HOME, times=2)
+    read: list[TokenConsumer] = []
+
+    def note(instance: TokenConsumer, **_: Any) -> None:
+        read.append(instance)
+
+    post_init.connect(note, sender=TokenConsumer)
+    try:
+        usage.flush()
+    finally:
+        post_init.disconnect(note, sender=TokenConsumer)
+    assert [row.network for row in read] == [HOME.network]
 
 
 def test_a_new_consumer_scope_or_day_is_a_first_sight(token: AccessToken, clock: Clock) -> None:
@@ -289,11 +309,11 @@ def test_memory_is_bounded_and_what_was_lost_is_told(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(usage, "MAX_GATHERED", 3)
+    monkeypatch.setattr(gathering, "MAX_GATHERED", 3)
     for number in range(10):
         use(token, Consumer(f"10.0.{number}.0/24", "curl"))
     use(token, Consumer("10.0.0.0/24", "curl"))
-    assert len(usage._gathered.tallies) == 3
+    assert len(flushing.flusher.gathered.tallies) == 3
     assert usage.flush() == 1
     assert uses() == [(2, 0), (1, 0), (1, 0)]
     assert "7 uses were not counted, because too many were waiting." in caplog.text
@@ -303,12 +323,14 @@ def test_long_queues_are_written_in_short_transactions(
     token: AccessToken, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    write = usage._write_now
+    write = flushing.flusher.write_now
     monkeypatch.setattr(lines, "MAX_CONSUMERS_PER_DAY", 1000)
-    monkeypatch.setattr(usage, "_write_now", lambda _: 0)
+    monkeypatch.setattr(flushing.flusher, "write_now", lambda _: 0)
     for number in range(250):
         use(token, Consumer(f"10.0.{number}.0/24", "curl"))
-    monkeypatch.setattr(usage, "_write_now", lambda keys: sizes.append(len(keys)) or write(keys))
+    monkeypatch.setattr(
+        flushing.flusher, "write_now", lambda keys: sizes.append(len(keys)) or write(keys)
+    )
     assert usage.flush() == 250
     assert sizes == [100, 100, 50]
 
@@ -324,7 +346,7 @@ def test_a_failing_database_never_fails_a_request_and_loses_no_count(
         raise fault("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(usage, "write_lines", fail)
+        broken.setattr(flushing, "write_lines", fail)
         use(token, times=3)
         assert usage.flush() == 0
         use(token, allowed=False)
@@ -344,9 +366,9 @@ def test_a_line_of_a_token_that_is_gone_is_dropped_and_the_others_are_written(
     use(token)
     for each in (gone, token):
         use(each)
-    with usage._gathered.lock:
-        waiting = list(usage._gathered.tallies)
-    usage._gathered.tallies[waiting[0]._replace(token_id=gone.pk)].add(
+    with flushing.flusher.gathered.lock:
+        waiting = list(flushing.flusher.gathered.tallies)
+    flushing.flusher.gathered.tallies[waiting[0]._replace(token_id=gone.pk)].add(
         usage.Tally(1, 0, NOON, NOON, None)
     )
     assert usage.flush() == 1
@@ -444,14 +466,14 @@ def test_the_short_wait_ends_with_its_transaction(alice: User) -> None:
 
 
 @pytest.fixture
-def own_gatherer(monkeypatch: pytest.MonkeyPatch) -> Iterator[usage._Gathered]:
-    """Give the test a gatherer whose thread ends with it."""
-    gathered = usage._Gathered()
-    monkeypatch.setattr(usage, "_gathered", gathered)
-    monkeypatch.setattr(usage.atexit, "register", lambda _: None)
-    yield gathered
-    usage._end_thread(gathered)
-    assert gathered.thread is None or not gathered.thread.is_alive()
+def own_flusher(monkeypatch: pytest.MonkeyPatch) -> Iterator[flushing.Flusher]:
+    """Give the test a flusher whose thread ends with it."""
+    flusher = flushing.Flusher()
+    monkeypatch.setattr(flushing, "flusher", flusher)
+    monkeypatch.setattr(flushing.atexit, "register", lambda _: None)
+    yield flusher
+    flusher.end()
+    assert flusher.thread is None or not flusher.thread.is_alive()
 
 
 def soon(what: Callable[[], Any], expected: Any) -> None:
@@ -464,16 +486,16 @@ def soon(what: Callable[[], Any], expected: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_flush_thread_starts_with_the_first_use_and_writes_by_itself(
-    own_gatherer: usage._Gathered, alice: User, settings: Settings
+    own_flusher: flushing.Flusher, alice: User, settings: Settings
 ) -> None:
     settings.USE_FLUSH_SECONDS = 0.2
     token = issue(alice).token
     use(token, times=5)
-    thread = own_gatherer.thread
+    thread = own_flusher.thread
     assert thread is not None
     assert thread.daemon
     use(token)
-    assert own_gatherer.thread is thread
+    assert own_flusher.thread is thread
     soon(uses, [(6, 0)])
     use(token)
     soon(uses, [(7, 0)])
@@ -481,15 +503,15 @@ def test_the_flush_thread_starts_with_the_first_use_and_writes_by_itself(
 
 @pytest.mark.django_db(transaction=True)
 def test_the_thread_writes_first_sights_at_once_and_together(
-    own_gatherer: usage._Gathered,
+    own_flusher: flushing.Flusher,
     alice: User,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
-    write = usage.write_lines
+    write = flushing.write_lines
     monkeypatch.setattr(
-        usage, "write_lines", lambda taken: sizes.append(len(taken)) or write(taken)
+        flushing, "write_lines", lambda taken: sizes.append(len(taken)) or write(taken)
     )
     settings.USE_FLUSH_SECONDS = 3600
     token = issue(alice).token
@@ -509,12 +531,12 @@ def test_the_thread_writes_first_sights_at_once_and_together(
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_broke_under_the_thread_is_replaced_and_loses_nothing(
-    own_gatherer: usage._Gathered,
+    own_flusher: flushing.Flusher,
     alice: User,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write = usage.write_lines
+    write = flushing.write_lines
 
     def write_and_break(taken: Any) -> None:
         write(taken)
@@ -523,23 +545,23 @@ def test_a_connection_that_broke_under_the_thread_is_replaced_and_loses_nothing(
 
     settings.USE_FLUSH_SECONDS = 3600
     token = issue(alice).token
-    monkeypatch.setattr(usage, "write_lines", write_and_break)
+    monkeypatch.setattr(flushing, "write_lines", write_and_break)
     for number in range(1, 4):
         use(token, Consumer(f"10.0.{number}.0/24", "curl"))
         soon(lambda number=number: len(uses()), number)
 
 
 def test_without_an_interval_no_thread_starts(
-    own_gatherer: None, token: AccessToken, settings: Settings
+    own_flusher: None, token: AccessToken, settings: Settings
 ) -> None:
     settings.USE_FLUSH_SECONDS = 0
     use(token)
-    assert usage._gathered.thread is None
+    assert flushing.flusher.thread is None
 
 
-@pytest.mark.parametrize("step", ["flush", "_write_first_sights"])
+@pytest.mark.parametrize("step", ["flush", "write_first_sights"])
 def test_a_fault_does_not_end_the_flush_thread(
-    own_gatherer: usage._Gathered,
+    own_flusher: flushing.Flusher,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -548,38 +570,38 @@ def test_a_fault_does_not_end_the_flush_thread(
     tries = []
 
     def fail(*_: Any) -> int:
-        own_gatherer.wake.clear()
+        own_flusher.wake.clear()
         tries.append(step)
         raise RuntimeError("surprise")
 
     settings.USE_FLUSH_SECONDS = 0.05
-    monkeypatch.setattr(usage, step, fail)
-    usage._start_flushing()
+    monkeypatch.setattr(own_flusher, step, fail)
+    own_flusher.start()
     for number in (1, 2):
-        own_gatherer.wake.set()
+        own_flusher.wake.set()
         soon(lambda number=number: len(tries) >= number, True)
     soon(lambda: caplog.text.count("the next round tries again") >= 2, True)
-    assert own_gatherer.thread is not None
-    assert own_gatherer.thread.is_alive()
+    assert own_flusher.thread is not None
+    assert own_flusher.thread.is_alive()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_the_thread_was_about_to_write_is_written_at_exit(
-    own_gatherer: usage._Gathered, alice: User, settings: Settings
+    own_flusher: flushing.Flusher, alice: User, settings: Settings
 ) -> None:
     settings.USE_FLUSH_SECONDS = 3600
     token = issue(alice).token
     use(token, times=2)
     use(token, CI)
-    usage._flush_at_exit()
+    flushing.flush_at_exit()
     assert sorted(uses()) == [(1, 0), (2, 0)]
-    assert own_gatherer.thread is not None
-    assert not own_gatherer.thread.is_alive()
+    assert own_flusher.thread is not None
+    assert not own_flusher.thread.is_alive()
 
 
 def test_what_was_gathered_is_written_at_exit(token: AccessToken, clock: Clock) -> None:
     use(token, times=7)
-    usage._flush_at_exit()
+    flushing.flush_at_exit()
     assert uses() == [(7, 0)]
 
 
@@ -588,15 +610,15 @@ def test_a_database_that_is_busy_at_exit_is_asked_again(
 ) -> None:
     use(token, times=7)
     tries = iter(range(3))
-    write = usage.write_lines
+    write = flushing.write_lines
 
     def busy(*line: Any) -> None:
         if next(tries, None) is not None:
             raise DatabaseError("database is locked")
         write(*line)
 
-    monkeypatch.setattr(usage, "write_lines", busy)
-    usage._flush_at_exit()
+    monkeypatch.setattr(flushing, "write_lines", busy)
+    flushing.flush_at_exit()
     assert uses() == [(7, 0)]
 
 
@@ -612,25 +634,27 @@ def test_an_exit_never_raises_and_tells_what_is_lost(
         def fail(*_: Any, fault: type[Exception] = fault) -> None:
             raise fault("surprise")
 
-        monkeypatch.setattr(usage, "write_lines", fail)
+        monkeypatch.setattr(flushing, "write_lines", fail)
         caplog.clear()
-        usage._flush_at_exit()
+        flushing.flush_at_exit()
         assert "Gathered use was lost at exit" in caplog.text
         assert caplog.records[-1].levelno >= logging.WARNING
 
 
 def test_a_forked_process_starts_with_nothing_of_its_parents(
-    own_gatherer: None, token: AccessToken, clock: Clock
+    own_flusher: None, token: AccessToken, clock: Clock
 ) -> None:
     use(token, times=7)
     read, write = os.pipe()
-    usage._gathered.lock.acquire()
+    flushing.flusher.gathered.lock.acquire()
     child = os.fork()
     if child == 0:
-        fresh = not usage._gathered.lock.locked() and not usage._gathered.tallies
+        fresh = (
+            not flushing.flusher.gathered.lock.locked() and not flushing.flusher.gathered.tallies
+        )
         os.write(write, b"fresh" if fresh else b"not fresh")
         os._exit(0)
-    usage._gathered.lock.release()
+    flushing.flusher.gathered.lock.release()
     os.waitpid(child, 0)
     assert os.read(read, 20) == b"fresh"
     for end in (read, write):
@@ -665,4 +689,4 @@ def test_a_caller_who_invents_names_writes_no_more_than_the_cap(clock: Clock, al
     assert sum(TokenUse.objects.values_list("allowed", flat=True)) == 300
     clock.tick(days=1)
     usage.flush()
-    assert not usage._gathered.consumers
+    assert not flushing.flusher.gathered.consumers

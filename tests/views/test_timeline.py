@@ -16,7 +16,7 @@ from tests.cast import Clock, issue, origin
 from tests.views.pages import HTMX, text_of
 from tokens import audit, lifecycle
 from tokens.models import AccessToken, RevokeKind, TokenEvent
-from tokens.views import timeline
+from tokens.views import event_words, timeline
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ STRANGE: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("kind", "data"), STRANGE, ids=range(len(STRANGE)))
 def test_words_never_break(kind: str, data: Any) -> None:
-    said = timeline.words(TokenEvent(kind=kind, data=data, door="sideways"), viewer_id=1)
+    said = event_words.words(TokenEvent(kind=kind, data=data, door="sideways"), viewer_id=1)
     assert said.title
     assert "None" not in said.title
 
@@ -131,7 +131,7 @@ def test_every_known_kind_of_a_token_has_words_of_its_own() -> None:
     others |= {audit.Kind.POLICY_CHANGED, audit.Kind.ACCOUNT_DEACTIVATED}
     others |= {audit.Kind.RIGHTS_CHANGED}
     others |= {kind for kind in audit.Kind if kind.startswith("calendar.")}
-    assert set(audit.Kind) - others <= set(timeline._WORDS)
+    assert set(audit.Kind) - others <= set(event_words._WORDS)
 
 
 def test_a_strange_event_is_shown_and_escaped(as_alice: Client, token: AccessToken) -> None:

@@ -13,15 +13,15 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from django.db import DatabaseError
 
-from tokens import lifecycle, policy, secret, usage
+from tokens import lifecycle, secret, usage
+from tokens.authentication.lookup import Row, find_row
 from tokens.authentication.refusals import (
     Forbidden,
-    Row,
     Unauthenticated,
     invalid,
     refuse_beyond,
@@ -29,8 +29,6 @@ from tokens.authentication.refusals import (
     refuse_ended,
 )
 from tokens.models import AccessToken
-from tokens.models.liveness import LivenessFacts
-from tokens.models.reading import FixedSelect
 from tokens.origin import (
     MAX_USER_AGENT,
     Consumer,
@@ -58,20 +56,6 @@ logger = logging.getLogger(__name__)
 # A scheme without a value, or one set off by a tab, is a malformed bearer and not another scheme.
 _SCHEME = re.compile(r"bearer(?=\s|\Z) *", re.IGNORECASE)
 MAX_HEADER = 4096
-
-_COLUMNS = """
-SELECT t.id, t.public_id, t.owner_id, u.is_active, t.revoked_at, t.retire_at, t.expires_at,
-       t.paused_at, t.paused_until, t.created_at, t.scopes, t.projects_limited, t.first_used_at,
-       t.pepper_id, t.name, t.head4, t.last4, u.public_id, p.new_tokens_allowed, p.max_lifetime_days,
-       p.max_write_lifetime_days, p.default_lifetime_days, p.no_expiration_allowed,
-       p.allowed_scopes, p.allowed_networks, p.max_live_tokens, p.blocks_from
-FROM tokens_accesstoken t
-JOIN skytells_console_user u ON u.id = t.owner_id
-LEFT JOIN tokens_policy p ON p.id = (SELECT MAX(id) FROM tokens_policy)
-"""
-_BY_DIGESTS = _COLUMNS + "WHERE t.digest IN ({})"
-_POLICY_STARTS = 18
-_NO_POLICY = policy.PolicyRow()
 
 
 class Request(NamedTuple):
@@ -143,7 +127,7 @@ def authenticate(
     are refused without a query. A failing query raises: no answer is better than a wrong yes.
     """
     value = _bearer(request.authorization)
-    row = _find(value)
+    row = find_row(value)
     if row is None or not row.facts.owner_active:
         raise invalid()
     if within is not None and within.isdisjoint(row.scopes):
@@ -170,7 +154,7 @@ def recognise(request: Request) -> Recognised:
 
     Raises ``Unauthenticated``. Whether the token may act is another question: see ``foresee``.
     """
-    row = _find(_bearer(request.authorization))
+    row = find_row(_bearer(request.authorization))
     if row is None or not row.facts.owner_active:
         raise invalid()
     refuse_ended(row, request.now)
@@ -219,51 +203,6 @@ def _bearer(header: str | None) -> str:
     if len(header) > MAX_HEADER or not secret.is_well_formed(value):
         raise invalid()
     return value
-
-
-def _find(value: str) -> Row | None:
-    candidates = secret.digests(value)
-    found = _by_digests(len(candidates)).row(candidates)
-    return _row(found) if found else None
-
-
-@functools.cache
-def _by_digests(number: int) -> FixedSelect:
-    return FixedSelect(_BY_DIGESTS.format(", ".join(["%s"] * number)))
-
-
-def _row(found: Sequence[Any]) -> Row:
-    # SQLite's cursor gives times without a zone; Django stores them in UTC.
-    aware = [at if at is None or at.tzinfo else at.replace(tzinfo=UTC) for at in found[4:10]]
-    rules = found[_POLICY_STARTS:]
-    return Row(
-        id=found[0],
-        public_id=_uuid(found[1]),
-        owner_id=found[2],
-        owner_public_id=_uuid(found[17]),
-        facts=LivenessFacts(bool(found[3]), *aware[:5]),
-        created_at=aware[5],
-        scopes=tuple(found[10].split()),
-        projects_limited=bool(found[11]),
-        first_used_at=found[12],
-        pepper_id=found[13],
-        name=found[14],
-        masked=secret.masked(found[15], found[16]),
-        policy=_NO_POLICY if rules == _NO_POLICY else _policy(*rules),
-    )
-
-
-def _policy(*columns: Any) -> policy.PolicyRow:
-    row = policy.PolicyRow._make(columns)
-    blocks_from = row.blocks_from
-    if blocks_from is not None and blocks_from.tzinfo is None:
-        row = row._replace(blocks_from=blocks_from.replace(tzinfo=UTC))
-    return row
-
-
-def _uuid(stored: uuid.UUID | str) -> uuid.UUID:
-    # SQLite's cursor gives the digits of an id, PostgreSQL's the id.
-    return stored if isinstance(stored, uuid.UUID) else uuid.UUID(stored)
 
 
 def _principal(row: Row) -> Principal:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from django.db import connection
 
 from tokens import policy
-from tokens.models.liveness import LivenessFacts, is_ended, is_expired, is_paused
+from tokens.authentication.lookup import Row
+from tokens.models.liveness import is_ended, is_expired, is_paused
 
 _PROJECT_OF_OWNER = """
 SELECT EXISTS (SELECT 1 FROM tokens_tokenproject tp WHERE tp.token_id = %s AND tp.project_id = p.id)
@@ -34,24 +34,6 @@ class Forbidden(Exception):  # noqa: N818 - an answer, not a fault
         self.code, self.sentence, self.scope = code, sentence, scope
         # The planned end of the token that was refused, where the refusal is about one.
         self.expires_at: datetime | None = None
-
-
-class Row(NamedTuple):
-    """What one query tells of a token, its owner's standing and the policy in force."""
-
-    id: int
-    public_id: uuid.UUID
-    owner_id: int
-    owner_public_id: uuid.UUID
-    facts: LivenessFacts
-    created_at: datetime
-    scopes: tuple[str, ...]
-    projects_limited: bool
-    first_used_at: datetime | None
-    pepper_id: int
-    name: str
-    masked: str
-    policy: policy.PolicyRow
 
 
 def invalid() -> Unauthenticated:

@@ -201,7 +201,10 @@ def _write_consumers(lines: Mapping[Key, Tally]) -> None:
     known = {
         (row.token_id, row.scope, row.consumer_key): row
         for row in TokenConsumer.objects.select_for_update()
-        .filter(token_id__in={key.token_id for key in lines})
+        .filter(
+            token_id__in={key.token_id for key in lines},
+            consumer_key__in={consumer_key(key.consumer) for key in lines},
+        )
         .order_by("pk")
     }
     rows = []
