@@ -141,7 +141,7 @@ def _back(request: HttpRequest) -> str:
     """Return the page the form stood on, or the list: nobody is sent anywhere else."""
     here = request.POST.get("here", "")
     inside = here.startswith("/") and url_has_allowed_host_and_scheme(here, allowed_hosts=None)
-    return here if inside else reverse("tokens:list")
+    return here if inside and here.isprintable() else reverse("tokens:list")
 
 
 def _keys(text: str) -> set[str]:
