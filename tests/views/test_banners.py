@@ -74,8 +74,7 @@ def test_tokens_that_expire_soon_are_told_of_where_the_list_is_not(
     soon(alice, clock, 2, 5, 8)
     (line,) = said(as_alice, path)
     assert line == (
-        "2 tokens expire within 7 days. The first on 25 Nov 2026, 13:00 CET. "
-        "Show them: 2 tokens expire within 7 days"
+        "2 tokens expire within 7 days. The first on 25 Nov 2026, 13:00 CET. Show what expires"
     )
     assert said(as_alice, LIST) == []
 
@@ -83,7 +82,9 @@ def test_tokens_that_expire_soon_are_told_of_where_the_list_is_not(
 def test_one_token_is_told_of_as_one(clock: Clock, as_alice: Client, alice: User) -> None:
     soon(alice, clock, 1)
     (line,) = said(as_alice)
-    assert line.startswith("1 token expires within 7 days. On 24 Nov 2026, 13:00 CET. Show it")
+    assert line.startswith(
+        "1 token expires within 7 days. On 24 Nov 2026, 13:00 CET. Show what expires"
+    )
 
 
 def test_a_rotation_is_told_of_once_it_was_left_for_a_day(
@@ -93,7 +94,9 @@ def test_a_rotation_is_told_of_once_it_was_left_for_a_day(
     assert said(as_alice) == []
     clock.tick(hours=24)
     (line,) = said(as_alice)
-    assert line.startswith("1 rotation is left open. The old token still works. Show it")
+    assert line.startswith(
+        "1 rotation is left open. The old token still works. Show what is rotating"
+    )
 
 
 @pytest.mark.parametrize("path", [*PAGES, LIST])
@@ -182,6 +185,15 @@ def test_nothing_is_stored_when_it_is_hidden(clock: Clock, as_alice: Client, ali
     with CaptureQueriesContext(connection) as asked:
         as_alice.post(LATER, fields)
     assert not [each["sql"] for each in asked if re.match("INSERT|UPDATE|DELETE", each["sql"])]
+
+
+def test_an_answer_to_a_form_is_not_talked_over(
+    clock: Clock, as_alice: Client, alice: User
+) -> None:
+    soon(alice, clock, 5)
+    answer = as_alice.post("/settings/notifications/address")
+    assert "Copy the address now." in text_of(answer)
+    assert "What needs a look" not in answer.content.decode()
 
 
 def test_htmx_gets_a_word_in_its_place(clock: Clock, as_alice: Client, alice: User) -> None:

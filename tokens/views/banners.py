@@ -66,9 +66,12 @@ def banner(request: HttpRequest, items: Iterable[Item | None]) -> Banner | None:
 
 
 def site_banner(request: HttpRequest) -> Banner | None:
-    """Return what of the person's tokens needs a look. Two queries, and none for a stranger."""
+    """Return what of the person's tokens needs a look. Two queries, and none for a stranger.
+
+    What answers a form has something else to say, and nobody could be led back to it.
+    """
     user: Any = request.user
-    if not user.is_authenticated:
+    if not user.is_authenticated or request.method not in {"GET", "HEAD"}:
         return None
     now = timezone.now()
     found = insight.attention(user.pk, now)
@@ -96,7 +99,7 @@ def about_policy(number: int, blocks_from: datetime | None, now: datetime) -> It
     else:
         title = f"{_tokens(number)} {'is' if one else 'are'} refused since {at}"
         text = f"Your administrator allows less than {'it was' if one else 'they were'} made for."
-    return Item("policy", title, text, View(status="outside").url, _show(number))
+    return Item("policy", title, text, View(status="outside").url, "Show what is out of policy")
 
 
 def _about_expiry(found: insight.Attention) -> Item | None:
@@ -105,7 +108,7 @@ def _about_expiry(found: insight.Attention) -> Item | None:
     one = found.expiring == 1
     title = f"{_tokens(found.expiring)} {'expires' if one else 'expire'} within 7 days"
     text = f"{'On' if one else 'The first on'} {_instant(found.first_end)}."
-    return Item("expiring", title, text, View(status="expiring").url, _show(found.expiring))
+    return Item("expiring", title, text, View(status="expiring").url, "Show what expires")
 
 
 def _about_rotations(number: int) -> Item | None:
@@ -114,7 +117,7 @@ def _about_rotations(number: int) -> Item | None:
     one = number == 1
     title = "1 rotation is left open" if one else f"{number} rotations are left open"
     text = "The old token still works." if one else "The old tokens still work."
-    return Item("rotating", title, text, View(status="rotating").url, _show(number))
+    return Item("rotating", title, text, View(status="rotating").url, "Show what is rotating")
 
 
 @require_POST
@@ -155,7 +158,3 @@ def _instant(at: datetime) -> str:
 
 def _tokens(number: int) -> str:
     return "1 token" if number == 1 else f"{number} tokens"
-
-
-def _show(number: int) -> str:
-    return "Show it" if number == 1 else "Show them"
