@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from tokens.views.banners import hide_banner
 from tokens.views.bulk import revoke_tokens
 from tokens.views.creation import create_token, draft_token
 from tokens.views.detail import token_detail
@@ -52,6 +53,7 @@ urlpatterns = [
     path(f"{_ROTATION}/revoke", revoke_old, name="rotate_revoke"),
     path(f"{_ROTATION}/cancel", cancel_rotation, name="rotate_cancel"),
     path(f"{_ROTATION}/finished", show_finished, name="rotate_finished"),
+    path("settings/tokens/later", hide_banner, name="later"),
     path("device", enter_code, name="device"),
     path("device/approve", approve_device, name="device_approve"),
     path("device/deny", deny_device, name="device_deny"),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect
 
 from skytells_console.models import User
 from tests.cast import issue, origin
 from tests.device import DEFAULT, approve, redeem, start
 from tests.journeys.test_main_job import call, fill_in, sign_in
 from tests.journeys.watch import Watch
-from tokens import lifecycle, projects
+from tokens import lifecycle, policy_change, projects
 from tokens.models import AccessToken
 from tokens.models.rotation import ALL_PLACES
 
@@ -212,6 +214,40 @@ def test_every_page_of_a_device_login_is_accessible(
     page.get_by_role("button", name="Deny").click()
     page.get_by_role("heading", name="Denied").wait_for()
     judge(page, "device denied")
+    assert watch.faults == []
+
+
+# --- The calendar's address, and what needs a look -------------------------------------------------
+
+
+def test_the_calendar_address_and_the_banner_are_accessible(
+    page: Page, live_server: Any, alice: User, carol: User
+) -> None:
+    watch = Watch(page)
+    now = timezone.now()
+    issue(alice, "cli-macbook", expires_at=now + timedelta(days=4))
+    issue(alice, "ci-deploy", expires_at=now + timedelta(days=90))
+    rules = policy_change.Draft(max_lifetime_days=30, blocks_from=now + timedelta(days=7))
+    policy_change.save(rules, after=0, origin=origin(carol))
+    sign_in(page, live_server.url, alice)
+    page.get_by_text("1 token stops working on").wait_for()
+    judge(page, "list with announced rules")
+    page.goto(f"{live_server.url}/settings/notifications")
+    page.get_by_text("1 token expires within 7 days").wait_for()
+    judge(page, "notifications with a banner")
+    page.get_by_role("button", name="Make an address").click()
+    page.get_by_text("Copy the address now.").wait_for()
+    judge(page, "calendar address, shown")
+    page.goto(f"{live_server.url}/settings/notifications")
+    page.get_by_role("button", name="Hide for a day").click()
+    page.get_by_text("Hidden in this browser for a day.").wait_for()
+    expect(page.locator("#site-banner")).to_be_focused()
+    judge(page, "notifications without the banner")
+    page.get_by_role("link", name="Revoke address…").click()
+    page.get_by_role("dialog").get_by_role("heading").wait_for()
+    judge(page, "revoke the address in a dialog")
+    page.goto(f"{live_server.url}/settings/notifications/address/replace")
+    judge(page, "replace the address on a page")
     assert watch.faults == []
 
 

@@ -138,5 +138,6 @@ def test_the_navigation_leads_to_the_reference_and_marks_it(as_alice: Client) ->
 def test_the_reference_costs_what_any_page_costs(
     as_alice: Client, django_assert_num_queries: CountQueries
 ) -> None:
-    with django_assert_num_queries(2):
+    # Who it is, and what needs a look.
+    with django_assert_num_queries(4):
         page(as_alice)

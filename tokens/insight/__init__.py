@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tokens.insight.attention import Attention, attention
 from tokens.insight.breaks import Breakage, Verdict, in_words, who_breaks, who_breaks_each
 from tokens.insight.consumers import (
     Consumer,
@@ -22,6 +23,7 @@ from tokens.insight.places import Place, places
 from tokens.insight.seen import Seen, seen
 
 __all__ = [
+    "Attention",
     "Breakage",
     "Consumer",
     "DayCount",
@@ -30,6 +32,7 @@ __all__ = [
     "ScopeUse",
     "Seen",
     "Verdict",
+    "attention",
     "consumers",
     "consumers_of_each",
     "daily",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tokens.models.rotation import open_replacement_q
+from tokens.policy.deadline import fits
 from tokens.policy.expiry import MIN_LIFETIME, PRESET_DAYS, check_expiry, preset_expiry
 from tokens.policy.refusal import Refused
 from tokens.policy.room import DAY, check_room
@@ -60,6 +61,7 @@ __all__ = [
     "check_subset",
     "check_text",
     "current_rules",
+    "fits",
     "is_accepted",
     "longest",
     "name_key",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import BooleanField, Case, Count, F, Q, QuerySet, Value, When
+from django.db.models import Count, F, Q, QuerySet
 
 from tokens import scopes as catalogue
 from tokens.models import AccessToken
 from tokens.models.liveness import live_q
-from tokens.policy import Rules, within_policy_q
+from tokens.policy import Rules, fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 def outside(rows: QuerySet[Any], rules: Rules, now: datetime) -> QuerySet[Any]:
     """Narrow to live tokens that the rules would refuse once they block."""
-    blocking = replace(rules, blocks_from=now)
-    # A Case, because the negation of a condition with NULLs in it is not its complement in SQL.
-    inside = Case(
-        When(within_policy_q(blocking, now), then=Value(True)),
-        default=Value(False),
-        output_field=BooleanField(),
-    )
+    inside = fits(rules, now)
     found: QuerySet[Any] = rows.filter(live_q(now)).alias(inside=inside).filter(inside=False)
     return found
 

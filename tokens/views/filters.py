@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from tokens import policy
 from tokens.models import standing
+from tokens.models.liveness import live_q
 from tokens.views.paging import SORTS
 
 ALL, BY_NEED = "all", "status"
@@ -47,6 +48,7 @@ SIGNALS = (
     Filter("rotating", "Rotating", only_if_any=True),
     Filter("paused", "Paused", only_if_any=True),
     Filter("never", "Never used"),
+    Filter("outside", "Out of policy", only_if_any=True),
 )
 # Reached from the posture strip alone.
 ENDLESS = Filter("endless", "No expiration")
@@ -119,7 +121,14 @@ def conditions(rules: policy.Rules, now: datetime) -> dict[str, Q]:
         "paused": standing.switched_off_q(now),
         "never": standing.never_used_q(now),
         "endless": standing.endless_q(now),
+        "outside": _outside_q(rules, now),
     }
+
+
+def _outside_q(rules: policy.Rules, now: datetime) -> Q:
+    """Return the condition for tokens that announced rules refuse; needs ``fits`` on the rows."""
+    announced = Q(fits=False) if rules.blocks_from is not None else Q(pk__isnull=True)
+    return live_q(now) & announced
 
 
 def search_q(text: str) -> Q:

@@ -18,6 +18,7 @@ from tokens import policy
 from tokens.models import AccessToken, standing
 from tokens.models.rotation import rotations_of
 from tokens.models.token import AccessTokenQuerySet
+from tokens.views.banners import about_policy, banner
 from tokens.views.filters import (
     ALL,
     ENDLESS,
@@ -82,6 +83,8 @@ def list_context(request: HttpRequest, view: View) -> dict[str, Any]:
     meaning = conditions(rules, now)
     mine = AccessToken.objects.owned_by(user).exclude(policy.open_replacement_q(now))
     mine = standing.with_rotation(mine, now)
+    if rules.blocks_from is not None:
+        mine = mine.annotate(fits=policy.fits(rules, now))
     counts = _counts(mine, meaning, view, now)
     columns = SORTS[view.sort]
     cursor = read_cursor(columns, view.after) if view.after else None
@@ -101,6 +104,7 @@ def list_context(request: HttpRequest, view: View) -> dict[str, Any]:
         "signals": _chips(SIGNALS, view, counts),
         "posture": _posture(view, counts),
         "need_a_look": counts["need_a_look"],
+        "banner": banner(request, [about_policy(counts["of_outside"], rules.blocks_from, now)]),
         "sorts": _sorts(view),
         "filter_label": _label(view.status),
         "refused_sentence": REFUSED.get(view.refused, ""),
