@@ -25,7 +25,7 @@ from tokens.admin.rights import (
     TOKENS,
     required,
 )
-from tokens.admin.services import ServiceAdmin, revoke_service
+from tokens.admin.service_list import ServiceAdmin, revoke_service
 from tokens.admin.token_list import TokenAdmin
 from tokens.models import AccessToken, Service, TokenEvent
 
