@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.db import connections
 from django.test import TransactionTestCase
 
-import dev
+import dev_programs
 from tests.cast import (
     alice,
     as_alice,
@@ -50,8 +50,8 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 # The tables whose triggers refuse every change of a row that was once written.
 APPEND_ONLY = ("tokens_tokenevent", "tokens_auditseal")
 BROWSER_FIXTURES = {"browser", "context", "page", "new_context"}
-CHROMIUM = dev.find_program(dev.CHROMIUM, os.environ)
-NGINX = dev.find_program(dev.NGINX, os.environ)
+CHROMIUM = dev_programs.find_program(dev_programs.CHROMIUM, os.environ)
+NGINX = dev_programs.find_program(dev_programs.NGINX, os.environ)
 CHROMIUM_ARGUMENTS = [
     "--headless=new",
     # The sandbox cannot run as root, nor in most containers; only this project's pages are opened.

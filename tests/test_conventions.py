@@ -338,15 +338,15 @@ def test_no_file_holds_a_token_or_names_a_registry() -> None:
 
 
 def test_modules_and_functions_stay_small() -> None:
-    for path in tracked("tokens/*.py", "skytells_console/*.py", "dev.py", "bench/*.py"):
+    for path in tracked("tokens/*.py", "skytells_console/*.py", "dev*.py", "bench/*.py"):
         if "migrations" in path.parts:
             continue
         source = path.read_text()
-        assert len(source.splitlines()) <= 350, path
+        assert len(source.splitlines()) <= 300, path
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
-                assert length <= 50, f"{path}: {node.name} has {length} lines."
+                assert length <= 40, f"{path}: {node.name} has {length} lines."
 
 
 def test_no_module_is_a_drawer_for_anything() -> None:

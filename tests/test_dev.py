@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import dev
+import dev_programs
 
 REQUIREMENTS = sorted((dev.ROOT / "requirements").glob("*.txt"))
 
@@ -67,6 +68,12 @@ def test_each_list_of_requirements_holds_the_one_before_it() -> None:
         for lock in dev.LOCKS
     }
     assert pins["base"] < pins["postgres"] < pins["metrics"] < pins["dev"]
+
+
+def test_a_python_with_nothing_installed_can_run_it() -> None:
+    command = [sys.executable, "-S", str(dev.ROOT / "dev.py"), "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    assert "serve the console on this machine" in told.stdout
 
 
 # --- The virtual environment --------------------------------------------------------------------
@@ -300,30 +307,32 @@ def program(path: Path) -> str:
 
 def test_chromium_is_the_one_that_is_named_else_the_first_on_the_path(tmp_path: Path) -> None:
     path = {"PATH": str(tmp_path)}
-    assert dev.find_program(dev.CHROMIUM, path) is None
+    assert dev_programs.find_program(dev_programs.CHROMIUM, path) is None
     chrome = program(tmp_path / "google-chrome")
-    assert dev.find_program(dev.CHROMIUM, path) == chrome
+    assert dev_programs.find_program(dev_programs.CHROMIUM, path) == chrome
     chromium = program(tmp_path / "chromium")
-    assert dev.find_program(dev.CHROMIUM, path) == chromium
-    assert dev.find_program(dev.CHROMIUM, {**path, "CHROMIUM": chrome}) == chrome
+    assert dev_programs.find_program(dev_programs.CHROMIUM, path) == chromium
+    assert dev_programs.find_program(dev_programs.CHROMIUM, {**path, "CHROMIUM": chrome}) == chrome
     named = {**path, "CHROMIUM": str(tmp_path / "missing")}
-    assert dev.find_program(dev.CHROMIUM, named) is None
+    assert dev_programs.find_program(dev_programs.CHROMIUM, named) is None
 
 
 def test_nginx_is_found_where_only_root_looks(tmp_path: Path) -> None:
     path = {"PATH": str(tmp_path)}
-    assert dev.find_program(dev.NGINX, path) in {None, "/usr/sbin/nginx"}
+    assert dev_programs.find_program(dev_programs.NGINX, path) in {None, "/usr/sbin/nginx"}
     nginx = program(tmp_path / "nginx")
-    assert dev.find_program(dev.NGINX, path) == nginx
-    assert dev.find_program(dev.NGINX, {**path, "NGINX": nginx}) == nginx
+    assert dev_programs.find_program(dev_programs.NGINX, path) == nginx
+    assert dev_programs.find_program(dev_programs.NGINX, {**path, "NGINX": nginx}) == nginx
 
 
-@pytest.mark.parametrize("wanted", [dev.CHROMIUM, dev.NGINX])
+@pytest.mark.parametrize("wanted", [dev_programs.CHROMIUM, dev_programs.NGINX])
 def test_where_a_program_may_not_be_installed_one_sentence_says_so(
-    wanted: dev.Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    wanted: dev_programs.Program,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(dev, "succeeds", lambda *_: False)
-    assert dev.install_program(wanted, {"PATH": ""}) is None
+    monkeypatch.setattr(dev_programs, "succeeds", lambda *_: False)
+    assert dev_programs.install_program(wanted, {"PATH": ""}) is None
     assert capsys.readouterr().out == (
         f"No {wanted.title} was found, nor may it be installed from here: "
         f"install it or set {wanted.variable}.\n"
@@ -333,8 +342,8 @@ def test_where_a_program_may_not_be_installed_one_sentence_says_so(
 def test_a_variable_that_names_no_program_installs_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(dev, "run_quietly", lambda *_: pytest.fail("apt-get ran"))
-    assert dev.install_program(dev.NGINX, {"NGINX": "/nowhere"}) is None
+    monkeypatch.setattr(dev_programs, "run_quietly", lambda *_: pytest.fail("apt-get ran"))
+    assert dev_programs.install_program(dev_programs.NGINX, {"NGINX": "/nowhere"}) is None
     assert capsys.readouterr().out == (
         "NGINX names no program, so nothing runs the tests of proxies.\n"
     )
@@ -350,9 +359,9 @@ def test_the_package_is_installed_as_root_and_the_program_found_then(
         if "install" in command:
             program(tmp_path / "nginx")
 
-    monkeypatch.setattr(dev.shutil, "which", which_with_apt(dev.shutil.which))
-    monkeypatch.setattr(dev, "run_quietly", run)
-    found = dev.install_program(dev.NGINX, {"PATH": str(tmp_path)})
+    monkeypatch.setattr(dev_programs.shutil, "which", which_with_apt(dev_programs.shutil.which))
+    monkeypatch.setattr(dev_programs, "run_quietly", run)
+    found = dev_programs.install_program(dev_programs.NGINX, {"PATH": str(tmp_path)})
     assert found == str(tmp_path / "nginx")
     assert ran[-2][-3:] == ("install", "--no-install-recommends", "nginx")
     assert ran[-1][-4:] == ("systemctl", "disable", "--now", "nginx")

@@ -96,6 +96,18 @@ def _find(code: str, user_id: int, now: datetime) -> tuple[DeviceGrant, State]:
     )
 
 
+def _granted(grant: DeviceGrant, scopes: Sequence[str], rules: policy.Rules) -> str:
+    """Return the chosen scopes in their stored form, once the policy and the request allow them."""
+    granted = policy.check_scopes(scopes, rules)
+    if not set(catalogue.split(granted)) <= set(catalogue.split(grant.scopes)):
+        raise policy.Refused(
+            "scopes",
+            "scopes_widened",
+            "The terminal did not ask for all of these scopes. Choose from the ones below.",
+        )
+    return granted
+
+
 def approve(
     *,
     grant: DeviceGrant,
@@ -112,13 +124,7 @@ def approve(
     forbids; then nothing has changed.
     """
     rules = policy.current_rules()
-    granted = policy.check_scopes(scopes, rules)
-    if not set(catalogue.split(granted)) <= set(catalogue.split(grant.scopes)):
-        raise policy.Refused(
-            "scopes",
-            "scopes_widened",
-            "The terminal did not ask for all of these scopes. Choose from the ones below.",
-        )
+    granted = _granted(grant, scopes, rules)
     policy.check_expiry(expires_at, scopes, now=origin.at, rules=rules)
     with transaction.atomic():
         approved = _decide(
