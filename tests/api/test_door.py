@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from pytest_django import Settings
 
 from skytells_console.models import User
 from tests.cast import Clock, issue
@@ -40,6 +41,11 @@ GUARDED = [
 ]
 # What an address needs beside a token to make sense of a question.
 QUERIES = {"/api/v1/auth/verify": "?scope=account.read"}
+# Every 401 names where the API describes itself (RFC 9728, 5.1), by the address people know.
+CHALLENGE = (
+    'Bearer realm="skytells", '
+    'resource_metadata="http://127.0.0.1:8000/.well-known/oauth-protected-resource"'
+)
 USED = ("/api/v1/token", "/api/v1/user", "/api/v1/cli/projects")
 
 
@@ -67,7 +73,7 @@ def test_an_endpoint_without_a_token_answers_401_without_a_query(
     with django_assert_num_queries(0):
         refused = send(method, path + QUERIES.get(path, ""))
     assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="skytells"'
+    assert refused.headers["WWW-Authenticate"] == CHALLENGE
 
 
 @pytest.mark.parametrize(
@@ -91,6 +97,18 @@ def test_each_scope_grants_exactly_itself(
         assert refused.json()["code"] == "insufficient_scope"
     allowed = send(method, path, issue(alice, "only this", scopes=[scope]), b'{"name": "shop"}')
     assert allowed.status_code in {200, 201}
+
+
+def test_the_description_that_a_challenge_names_is_there(
+    db: None, send: Send, settings: Settings
+) -> None:
+    settings.PUBLIC_URL = "https://console.example.com"
+    challenge = send("GET", "/api/v1/token").headers["WWW-Authenticate"]
+    named = challenge.partition('resource_metadata="')[2].rstrip('"')
+    assert named.startswith("https://console.example.com/")
+    described = Client().get(named.removeprefix("https://console.example.com"))
+    assert described.status_code == 200
+    assert described.json()["resource"] == "https://console.example.com"
 
 
 # --- Methods ------------------------------------------------------------------------------------
@@ -128,7 +146,7 @@ def test_head_answers_as_get_does_without_a_body(
 def test_a_refused_head_keeps_its_challenge_and_has_no_body(db: None, send: Send) -> None:
     refused = send("HEAD", "/api/v1/token")
     assert (refused.status_code, refused.content) == (401, b"")
-    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="skytells"'
+    assert refused.headers["WWW-Authenticate"] == CHALLENGE
 
 
 # --- The header ---------------------------------------------------------------------------------
@@ -194,7 +212,7 @@ def test_what_is_not_a_bearer_gets_a_challenge_without_an_error_code(
     with django_assert_num_queries(0):
         refused = api.get("/api/v1/token", headers={"Authorization": header})
     assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="skytells"'
+    assert refused.headers["WWW-Authenticate"] == CHALLENGE
     assert refused.json()["code"] == "missing_token"
 
 
@@ -210,8 +228,7 @@ def test_a_malformed_bearer_is_an_invalid_token_and_costs_no_query(
         refused = api.get("/api/v1/token", headers={"Authorization": make(value)})
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"] == (
-        'Bearer realm="skytells", error="invalid_token", '
-        'error_description="The token is not valid."'
+        f'{CHALLENGE}, error="invalid_token", error_description="The token is not valid."'
     )
     assert refused.json()["code"] == "invalid_token"
     assert value[7:] not in str(refused.headers) + refused.content.decode()
@@ -271,7 +288,7 @@ def test_an_ended_token_is_told_how_it_ended(
     refused = send("GET", "/api/v1/token", full)
     assert (refused.status_code, refused.json()["code"]) == (401, code)
     assert refused.headers["WWW-Authenticate"] == (
-        f'Bearer realm="skytells", error="invalid_token", error_description="{description}"'
+        f'{CHALLENGE}, error="invalid_token", error_description="{description}"'
     )
 
 

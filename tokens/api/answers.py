@@ -7,12 +7,14 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from tokens.authentication import Forbidden, Unauthenticated
 
 WARN_BEFORE = timedelta(days=14)
 REALM = 'Bearer realm="skytells"'
+RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
 
 
 def answer(payload: Any, *, status: int = 200) -> HttpResponse:
@@ -89,8 +91,11 @@ def tell_expiry(response: HttpResponse, expires_at: datetime | None, now: dateti
 
 
 def unauthenticated(request: HttpRequest, refused: Unauthenticated) -> HttpResponse:
-    """Return 401; without any credential the challenge carries no error code (RFC 6750, 3.1)."""
-    challenge = REALM
+    """Return 401; without any credential the challenge carries no error code (RFC 6750, 3.1).
+
+    It names the description of this API, from which a client learns how to get a token (RFC 9728, 5.1).
+    """
+    challenge = f'{REALM}, resource_metadata="{settings.PUBLIC_URL}{RESOURCE_METADATA}"'
     if refused.code:
         challenge += f', error="invalid_token", error_description="{refused.challenge}"'
     return refusal(
