@@ -75,16 +75,20 @@ def token_list(request: HttpRequest) -> HttpResponse:
     return response if here == request.get_full_path() else push_url(response, here)
 
 
+def _of_owner(user: Any, rules: policy.Rules, now: datetime) -> AccessTokenQuerySet:
+    """Return what the list counts and shows: a rotating pair is one row, that of the old token."""
+    mine = AccessToken.objects.owned_by(user).exclude(policy.open_replacement_q(now))
+    mine = standing.with_rotation(mine, now)
+    return mine if rules.blocks_from is None else mine.annotate(fits=policy.fits(rules, now))
+
+
 def list_context(request: HttpRequest, view: View) -> dict[str, Any]:
     """Return what the list's templates show of ``view``."""
     now = timezone.now()
     user: Any = request.user
     rules = policy.current_rules()
     meaning = conditions(rules, now)
-    mine = AccessToken.objects.owned_by(user).exclude(policy.open_replacement_q(now))
-    mine = standing.with_rotation(mine, now)
-    if rules.blocks_from is not None:
-        mine = mine.annotate(fits=policy.fits(rules, now))
+    mine = _of_owner(user, rules, now)
     counts = _counts(mine, meaning, view, now)
     columns = SORTS[view.sort]
     cursor = read_cursor(columns, view.after) if view.after else None
