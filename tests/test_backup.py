@@ -48,7 +48,7 @@ def ran(url: str, *command: str) -> str:
 
 
 def statuses(url: str) -> dict[str, str]:
-    lines = ran(url, "list_tokens", "--format=json").splitlines()
+    lines = ran(url, "list_tokens", "--state=any", "--format=json").splitlines()
     return {each["name"]: each["status"] for each in map(json.loads, lines)}
 
 
