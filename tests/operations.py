@@ -30,19 +30,23 @@ def answer(command: str, *arguments: str, **options: Any) -> dict[str, Any]:
     return found
 
 
-def process(*command: str) -> subprocess.Popen[str]:
-    """Start a command as a process of its own, on the database of the tests."""
-    database = connection.settings_dict
+def database_url(name: str = "") -> str:
+    """Return the address of the tests' database, or of another one on the same server."""
+    database = {**connection.settings_dict, **({"NAME": name} if name else {})}
     if connection.vendor == "postgresql":
         given = {key: str(database[key]) for key in ("USER", "PASSWORD", "HOST", "PORT", "NAME")}
         login = given["USER"] + (f":{given['PASSWORD']}" if given["PASSWORD"] else "")
         place = given["HOST"] + (f":{given['PORT']}" if given["PORT"] else "")
-        url = f"postgresql://{login}@{place}/{given['NAME']}"
-    else:
-        url = f"sqlite:///{database['NAME']}"
+        return f"postgresql://{login}@{place}/{given['NAME']}"
+    return f"sqlite:///{database['NAME']}"
+
+
+def process(*command: str, url: str = "", **environ: str) -> subprocess.Popen[str]:
+    """Start a command as a process of its own, on the database of the tests or on another one."""
     environment = {
         **os.environ,
-        "DATABASE_URL": url,
+        **environ,
+        "DATABASE_URL": url or database_url(),
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "SECRET_KEY": settings.SECRET_KEY,
         "TOKEN_PEPPERS": settings.TOKEN_PEPPERS,

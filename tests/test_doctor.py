@@ -182,7 +182,7 @@ CASES: dict[Callable[[Any, Any], None], tuple[str, str, str, str]] = {
     all_from_here: ("proxies", "fault", "from this machine", "X-Forwarded-For"),
     no_backup_told: ("backups", "warning", "last backup", "BACKUP_MARK"),
     backup_missing: ("backups", "fault", "cannot be looked at", "Run the backup"),
-    backup_old: ("backups", "fault", "27 hours old", "timer"),
+    backup_old: ("backups", "fault", "27 hours old", "backup.timer"),
 }
 
 

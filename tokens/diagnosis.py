@@ -165,7 +165,7 @@ def _timers(now: datetime) -> Iterator[Finding]:
         yield _fault(
             "timers",
             f"Mails that have waited for more than an hour: {number}.",
-            "Run send_token_notices from a timer, and look at what it prints.",
+            "Start skytells-console-notices.timer, which runs send_token_notices, and look at its log.",
         )
     last = seals.head()
     unsealed = TokenEvent.objects.filter(
@@ -175,20 +175,20 @@ def _timers(now: datetime) -> Iterator[Finding]:
         yield _fault(
             "timers",
             "Events of days ago are not sealed.",
-            "Run audit seal from a timer, every hour.",
+            "Start skytells-console-seal.timer, which runs audit seal every hour.",
         )
     if AccessToken.objects.filter(ended_q(now - PURGED_WITHIN)).exists():
         yield _warning(
             "timers",
             "Tokens that ended more than 97 days ago are still there.",
-            "Run purge_expired_tokens from a timer, every night.",
+            "Start skytells-console-purge.timer, which runs purge_expired_tokens every night.",
         )
     after = unused.limit()
     if after and unused.to_revoke(now - 2 * DAY, after=after, warning=7 * DAY).exists():
         yield _fault(
             "timers",
             "Tokens that the policy ends for not being used still work.",
-            "Run revoke_unused_tokens from a timer, every day.",
+            "Start skytells-console-unused.timer, which runs revoke_unused_tokens every day.",
         )
 
 
@@ -221,7 +221,7 @@ def _backups(now: datetime) -> Iterator[Finding]:
         yield _warning(
             "backups",
             "Nothing tells when the last backup was made.",
-            "Have the backup touch a file when it is done, and name the file in BACKUP_MARK.",
+            "Name a file in BACKUP_MARK; the command backup touches it when a copy is whole.",
         )
         return
     try:
@@ -237,7 +237,7 @@ def _backups(now: datetime) -> Iterator[Finding]:
         yield _fault(
             "backups",
             f"The last backup is {age // timedelta(hours=1)} hours old.",
-            "Look at the backup's timer and its log.",
+            "Look at skytells-console-backup.timer and at the log of its service.",
         )
 
 
