@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -13,8 +14,16 @@ from skytells_console.models import User
 from tests.admin.conftest import POLICY, VIEW, Signer
 from tests.cast import NOON, Clock, issue, make_user, origin
 from tests.views.test_listing import use
-from tokens import lifecycle, policy, policy_change, scopes
-from tokens.models import AccessToken, Policy, TokenActivity, TokenEvent
+from tokens import lifecycle, mailer, policy, policy_change, scopes
+from tokens.models import (
+    AccessToken,
+    Notice,
+    Policy,
+    TokenActivity,
+    TokenConsumer,
+    TokenEvent,
+)
+from tokens.origin import network_of
 from tokens.policy_change import Draft
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -343,3 +352,145 @@ def make(made: list[tuple[int, set[str], int | None, bool, bool]], people: list[
         [TokenActivity(token_id=pk, last_used_at=NOON) for pk in used]
     )
     return used
+
+
+# --- What is not out of policy and yet affected --------------------------------------------------
+
+
+@given(
+    made=TOKENS,
+    most=st.integers(1, 4),
+    inside=st.sampled_from(
+        ["10.0.0.0/8", "10.0.0.0/24 10.0.2.0/24", "10.0.1.7/32", "2001:db8::/32"]
+    ),
+)
+@examples(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_who_has_no_room_and_what_comes_from_elsewhere_is_what_the_rules_say(
+    made: list[tuple[int, set[str], int | None, bool, bool]],
+    most: int,
+    inside: str,
+    alice: User,
+    bob: User,
+    carol: User,
+) -> None:
+    draft = Draft(max_live_tokens=most, allowed_networks=inside)
+    people = [alice, bob, carol]
+    with transaction.atomic():
+        make(made, people)
+        seen = {}
+        for token in AccessToken.objects.all():
+            seen[token.pk] = f"10.0.{token.pk % 4}.9"
+            TokenConsumer.objects.create(
+                token=token,
+                consumer_key="c",
+                network=network_of(seen[token.pk]),
+                first_at=NOON,
+                last_at=NOON,
+            )
+        rules = draft.rules()
+        effect = policy_change.effect(rules, NOON, today=NOON)
+        living = AccessToken.objects.live(NOON)
+        full = sum(not has_room(person, rules) for person in people)
+        # Every address of a network is refused, which is what the preview says of it.
+        barred = [token for token in living if not any_address_allowed(seen[token.pk], rules)]
+        transaction.set_rollback(True)
+    assert effect.full == full
+    assert effect.elsewhere is not None
+    assert effect.elsewhere.tokens == len(barred)
+    assert effect.elsewhere.owners == {token.owner_id for token in barred}
+    assert effect.concerned == effect.out | effect.elsewhere.owners
+
+
+def has_room(person: User, rules: policy.Rules) -> bool:
+    try:
+        policy.check_room(person.pk, rules, now=NOON)
+    except policy.Refused as refused:
+        return refused.code != "too_many_tokens"
+    return True
+
+
+def any_address_allowed(address: str, rules: policy.Rules) -> bool:
+    start = address.rpartition(".")[0]
+    return any(policy.network_allowed(f"{start}.{last}", rules) for last in range(256))
+
+
+def test_the_preview_tells_of_networks_and_of_people_without_room(
+    field: dict[str, AccessToken], as_carol: Signer
+) -> None:
+    sent = typed(allowed_networks="192.0.2.0/24", max_live_tokens="2")
+    page = " ".join(as_carol(POLICY).post(PAGE, sent).content.decode().split())
+    assert "1 token of 1 person was used in the last 30 days from networks that are not" in page
+    assert "2 people have as many active tokens as allowed" in page
+    assert "Mail the owner when saved" in page
+
+
+# --- The mail to the owners ----------------------------------------------------------------------
+
+
+def test_the_owners_concerned_are_owed_one_mail_each_and_only_when_asked(
+    field: dict[str, AccessToken], as_carol: Signer, alice: User, bob: User
+) -> None:
+    client = as_carol(POLICY)
+    save(client, **STRICT)
+    assert not Notice.objects.filter(kind="policy_changed").exists()
+    save(client, **{**STRICT, "max_lifetime_days": "59"}, mail_owners="on")
+    owed = Notice.objects.filter(kind="policy_changed")
+    assert set(owed.values_list("owner_id", flat=True)) == {alice.pk, bob.pk}
+    assert owed.count() == 2
+
+
+def test_the_tick_stands_at_first_and_stays_as_it_was_left(
+    field: dict[str, AccessToken], as_carol: Signer
+) -> None:
+    client = as_carol(POLICY)
+    first = client.post(PAGE, typed(**STRICT))
+    assert first.context["mail_owners"]
+    again = client.post(PAGE, typed(**STRICT, seen=first.context["seen"]))
+    assert not again.context["mail_owners"]
+
+
+def test_the_mail_says_until_when_and_which_tokens(
+    field: dict[str, AccessToken], as_carol: Signer, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        save(as_carol(POLICY), **STRICT, when="date", day="2026-12-24", mail_owners="on")
+    sent = {message.to[0]: message for message in mail.outbox}
+    assert set(sent) == {"alice@example.com", "bob@example.com"}
+    assert sent["alice@example.com"].subject == "writes breaks a new rule"
+    text = " ".join(str(sent["bob@example.com"].body).split())
+    assert "keep working until 24 December 2026, 00:00 UTC. Rotate them before." in text
+    assert "long" in text
+    assert "endless" in text
+    assert "writes" not in text
+    assert not Notice.objects.filter(kind="policy_changed", sent_at__isnull=True).exists()
+
+
+def test_a_server_that_is_away_stops_no_save_and_the_mail_goes_later(
+    field: dict[str, AccessToken],
+    as_carol: Signer,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    def away() -> Any:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as patched, django_capture_on_commit_callbacks(execute=True):
+        patched.setattr("django.core.mail.backends.locmem.EmailBackend.open", lambda self: away())
+        assert save(as_carol(POLICY), **STRICT, mail_owners="on").status_code == 303
+    assert Policy.objects.count() == 1
+    assert mail.outbox == []
+    clock.tick(hours=2)
+    Notice.objects.exclude(kind="policy_changed").delete()
+    assert mailer.deliver_all().sent == 2
+
+
+def test_what_was_mended_before_the_mail_went_is_no_news(
+    field: dict[str, AccessToken], as_carol: Signer, bob: User, clock: Clock
+) -> None:
+    save(as_carol(POLICY), **STRICT, mail_owners="on")
+    for name in ("long", "endless"):
+        lifecycle.revoke(token=field[name], origin=origin(bob))
+    Notice.objects.exclude(kind="policy_changed").delete()
+    mailer.deliver_all()
+    assert [message.to for message in mail.outbox] == [["alice@example.com"]]

@@ -28,7 +28,7 @@ from tokens.models.standing import with_rotation
 from tokens.origin import Origin
 from tokens.reauth import Purpose, fresh_proof_required
 
-_SHOWN = 200
+_SHOWN = 75
 DEACTIVATING = Purpose(
     "Deactivating an account needs a fresh check.",
     "Confirm and deactivate",
@@ -154,5 +154,11 @@ def _question(
     request: HttpRequest, person: Any, doomed: list[Doomed], form: LeaveForm, status: int = 200
 ) -> HttpResponse:
     busy = sum(line.breakage.breaks_somebody for line in doomed)
-    context = {"person": person, "doomed": doomed, "form": form, "busy": busy}
+    context = {
+        "person": person,
+        "doomed": doomed[:_SHOWN],
+        "others": max(len(doomed) - _SHOWN, 0),
+        "form": form,
+        "busy": busy,
+    }
     return page(request, "deactivate", f"Deactivate {person.email}?", context, status)

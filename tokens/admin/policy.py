@@ -53,12 +53,20 @@ def policy_form(request: HttpRequest) -> HttpResponse:
     if seen != mark(draft, effect, now):
         fault = _NUMBERS_CHANGED if seen else _LOOK_FIRST
         return _page(request, form, version, draft, effect, fault=fault, status=422)
+    tell = effect.concerned if form.cleaned_data["mail_owners"] else frozenset[int]()
+    origin = admin_origin(request)
     try:
-        changed = policy_change.save(draft, after=_version(request), origin=admin_origin(request))
+        changed = policy_change.save(draft, after=_version(request), origin=origin, tell=tell)
     except policy_change.Overtaken:
         return _page(request, form, version, draft, effect, fault=_OVERTAKEN, status=409)
-    messages.success(request, "Policy saved." if changed else "These rules are in force already.")
+    messages.success(request, _saved(len(tell)) if changed else "These rules are in force already.")
     return HttpResponseRedirect(reverse("admin:policy"), status=303)
+
+
+def _saved(told: int) -> str:
+    if not told:
+        return "Policy saved."
+    return f"Policy saved. {'1 owner is' if told == 1 else f'{told} owners are'} told by mail."
 
 
 def mark(draft: Draft, effect: Effect, now: datetime) -> str:
@@ -103,6 +111,10 @@ def _page(
         "outside": _outside(draft, now) if draft and effect and effect.total.tokens else [],
         "named": _NAMED,
         "fault": fault,
+        # Offered with the tick set, and afterwards as it was left.
+        "mail_owners": "seen" not in request.POST
+        or not request.POST["seen"]
+        or "mail_owners" in request.POST,
         "history": history,
     }
     return page(request, "policy", "Token policy", context, status)

@@ -96,6 +96,8 @@ class PolicyForm(RefusableForm):
         error_messages={"invalid": _NO_DATE},
     )
 
+    mail_owners = forms.BooleanField(required=False)
+
     def clean_allowed_networks(self) -> str:
         """Return the networks, one a line, each as it is understood."""
         lines = self.cleaned_data["allowed_networks"].split()
@@ -124,7 +126,7 @@ class PolicyForm(RefusableForm):
         typed = self.cleaned_data
         chosen = typed["allowed_scopes"]
         names = [name for name in catalogue.BY_NAME if name in chosen]
-        kept = ("when", "day", "allowed_scopes")
+        kept = ("when", "day", "allowed_scopes", "mail_owners")
         return policy_change.Draft(
             allowed_scopes="" if len(names) == len(catalogue.BY_NAME) else " ".join(names),
             blocks_from=_blocks_from(typed["when"], typed["day"], held.blocks_from, now),

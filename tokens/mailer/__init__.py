@@ -26,12 +26,12 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from tokens import notices
-from tokens.mailer import rotation
+from tokens.mailer import policy, rotation
 from tokens.mailer.pieces import Mail, page
 from tokens.mailer.reminding import mail_about as mail_of_reminders, still_news
 from tokens.mailer.words import mail_about
 from tokens.models import Notice
-from tokens.notices import preferences
+from tokens.notices import Kind, preferences
 from tokens.notices.reminding import REMINDERS, claim_mail
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,8 @@ def _deliver(pk: int, server: BaseEmailBackend) -> bool | None:
 def _is_news(notice: Notice) -> bool:
     if notice.kind in rotation.KINDS:
         return rotation.is_still_true(notice, timezone.now())
+    if notice.kind == Kind.POLICY_CHANGED:
+        return policy.is_still_true(notice, timezone.now())
     return notice.kind not in REMINDERS or still_news(notice, timezone.now())
 
 
@@ -137,6 +139,8 @@ def message(*about: Notice, server: BaseEmailBackend | None = None) -> EmailMult
 def _mail_of(about: Sequence[Notice], now: datetime) -> Mail:
     if about[0].kind in rotation.KINDS:
         return rotation.mail_about_rotation(about[0], now)
+    if about[0].kind == Kind.POLICY_CHANGED:
+        return policy.mail_about_policy(about[0], now)
     return mail_of_reminders(about, now) if about[0].kind in REMINDERS else mail_about(about[0])
 
 

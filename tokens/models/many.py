@@ -1,4 +1,4 @@
-"""Many ids as one parameter: one statement whatever their number, within every database's bounds."""
+"""Many values as one parameter: one statement whatever their number, within every database's bounds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from django.db import connection
 
 
-def one_of(numbers: Sequence[int]) -> tuple[str, Any]:
-    """Return what stands after a column to mean "is one of these ids", and its one parameter."""
+def one_of(values: Sequence[int] | Sequence[str]) -> tuple[str, Any]:
+    """Return what stands after a column to mean "is one of these values", and its one parameter."""
     if connection.vendor == "postgresql":
-        return "= ANY(%s)", list(numbers)
-    return "IN (SELECT value FROM json_each(%s))", json.dumps(list(numbers))
+        return "= ANY(%s)", list(values)
+    return "IN (SELECT value FROM json_each(%s))", json.dumps(list(values))

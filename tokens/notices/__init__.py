@@ -44,6 +44,7 @@ class Kind(StrEnum):
     REVOKED_SOON = "revoked_soon"
     UNUSED = "unused"
     NEVER_STORED = "never_stored"
+    POLICY_CHANGED = "policy_changed"
 
 
 # Sent only to people who asked for it; everything else is sent until somebody asks not to.
@@ -143,6 +144,23 @@ def password_changed(owner_id: int, *, at: datetime, address: str | None) -> Non
     _owe(Kind.PASSWORD_CHANGED, owner_id=owner_id, subject=at.isoformat(), at=at, facts=facts)
 
 
+def policy_changed(owner_ids: Collection[int], *, version: int, origin: Origin) -> None:
+    """Owe each of these owners the mail about new rules that their tokens break; one a version."""
+    rows = [
+        Notice(
+            owner_id=each,
+            kind=Kind.POLICY_CHANGED,
+            subject=f"policy {version}",
+            data={"at": origin.at.isoformat()},
+            due_at=origin.at,
+        )
+        for each in sorted(owner_ids)
+    ]
+    if rows:
+        Notice.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+        _tell_the_sender()
+
+
 def _owe_about(kind: Kind, token: AccessToken, origin: Origin) -> None:
     # The past of a sample is nobody's news.
     if origin.quiet:
@@ -178,6 +196,10 @@ def _owe(
         owner_id=owner_id, token_id=token_id, kind=kind, subject=subject, data=facts, due_at=at
     )
     Notice.objects.bulk_create([row], ignore_conflicts=True)
+    _tell_the_sender()
+
+
+def _tell_the_sender() -> None:
     if _Wiring.tell is not None:
         # Robust: what goes wrong with a mail must not undo the answer to what was done.
         transaction.on_commit(_Wiring.tell, robust=True)

@@ -10,7 +10,13 @@ from tokens.notices import OFF_AT_FIRST, Kind
 # These tell of somebody who acts as the owner, or of what is about to be done to a token, so that
 # nobody who holds a stolen session can silence them.
 FIXED = frozenset(
-    {Kind.TOKEN_CREATED, Kind.TOKEN_REVOKED, Kind.PASSWORD_CHANGED, Kind.REVOKED_SOON}
+    {
+        Kind.TOKEN_CREATED,
+        Kind.TOKEN_REVOKED,
+        Kind.PASSWORD_CHANGED,
+        Kind.REVOKED_SOON,
+        Kind.POLICY_CHANGED,
+    }
 )
 CHOOSABLE = frozenset(Kind) - FIXED
 

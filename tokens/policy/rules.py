@@ -158,7 +158,9 @@ def within_policy_q(rules: Rules, now: datetime) -> Q:
             everything &= ~Q(scopes__contains=scope.name)
     short = Q(expires_at__lte=F("created_at") + rules.max_lifetime)
     short_enough_to_write = Q(expires_at__lte=F("created_at") + rules.max_write_lifetime)
-    in_time = short & (~writing | short_enough_to_write)
+    in_time = short
+    if rules.max_write_lifetime < rules.max_lifetime:
+        in_time &= ~writing | short_enough_to_write
     if rules.no_expiration_allowed:
         in_time |= Q(expires_at__isnull=True)
     return everything & in_time

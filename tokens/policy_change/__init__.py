@@ -6,14 +6,17 @@ revokes nothing; from ``blocks_from`` on the verdict refuses what is out of poli
 
 from __future__ import annotations
 
-from tokens.policy_change.effect import Effect, Line, effect, outside
+from tokens.policy_change.effect import LOOK_BACK, Effect, Elsewhere, Line, Tokens, effect, outside
 from tokens.policy_change.saving import Draft, Overtaken, current, save
 
 __all__ = [
+    "LOOK_BACK",
     "Draft",
     "Effect",
+    "Elsewhere",
     "Line",
     "Overtaken",
+    "Tokens",
     "current",
     "effect",
     "outside",

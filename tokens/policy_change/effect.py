@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet
 
 from tokens import scopes as catalogue
-from tokens.models import AccessToken
+from tokens.models import AccessToken, TokenConsumer
 from tokens.models.liveness import live_q
-from tokens.policy import Rules, fits
+from tokens.models.many import one_of
+from tokens.policy import Rules, fits, open_replacement_q
+
+# How far back the preview looks for requests from networks that would be refused.
+LOOK_BACK = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +30,34 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Living tokens that were used lately from networks outside of the allowed ones."""
+
+    tokens: int
+    owners: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
-    """What a draft would do: each broken rule, and the total that counts each token once."""
+    """What a draft would do: each broken rule, and the total that counts each token once.
+
+    ``idle`` tokens are so long unused that the policy would begin to end them. ``full`` people hold as
+    many tokens as they may, so that they can make no further one. ``elsewhere`` is None where any
+    network is allowed.
+    """
 
     lines: list[Line]
     total: Line
     live: int
     idle: int
+    full: int
+    elsewhere: Elsewhere | None
+    out: frozenset[int]
+
+    @property
+    def concerned(self) -> frozenset[int]:
+        """The owners of what would be out of policy or refused for its network."""
+        return self.out | (self.elsewhere.owners if self.elsewhere else frozenset())
 
     @property
     def sentence(self) -> str:
@@ -60,7 +86,7 @@ def outside(rows: QuerySet[Any], rules: Rules, now: datetime) -> QuerySet[Any]:
 def effect(
     rules: Rules, now: datetime, *, today: datetime, idle_after_days: int | None = None
 ) -> Effect:
-    """Return what the rules would put out of policy at ``now``. Two queries, exact.
+    """Return what the rules would do at ``now``. Exact, and two queries; two more for networks.
 
     ``today`` is the first moment of the reader's day; ``idle_after_days`` counts what is so long
     unused that the policy would begin to end it.
@@ -70,15 +96,29 @@ def effect(
     counts: dict[str, Count] = {}
     for place, (_, condition) in enumerate(broken):
         counts[f"tokens_{place}"] = Count("pk", filter=condition)
-        counts[f"people_{place}"] = Count("owner_id", distinct=True, filter=condition)
         counts[f"used_{place}"] = Count("pk", filter=condition & used)
-    found = outside(AccessToken.objects.all(), rules, now).aggregate(**counts)
-    living = _living(now, idle_after_days)
+    rows = outside(AccessToken.objects.all(), rules, now).order_by()
+    # Summed by person first: counting different people a rule would sort the tokens once a rule.
+    people = list(rows.values_list("owner_id").annotate(**counts))
     *lines, total = [
-        Line(rule, *(found[f"{what}_{place}"] for what in ("tokens", "people", "used")))
+        Line(
+            rule,
+            sum(row[1 + 2 * place] for row in people),
+            sum(row[1 + 2 * place] > 0 for row in people),
+            sum(row[2 + 2 * place] for row in people),
+        )
         for place, (rule, _) in enumerate(broken)
     ]
-    return Effect([line for line in lines if line.tokens], total, living["live"], living["idle"])
+    living = _living(now, idle_after_days)
+    return Effect(
+        [line for line in lines if line.tokens],
+        total,
+        sum(live for live, _, _ in living),
+        sum(idle for _, idle, _ in living),
+        sum(live - replacing >= rules.max_live_tokens for live, _, replacing in living),
+        _elsewhere(rules, now) if rules.networks_limited else None,
+        frozenset(row[0] for row in people),
+    )
 
 
 def _broken(rules: Rules) -> list[tuple[str, Q]]:
@@ -104,12 +144,43 @@ def _broken(rules: Rules) -> list[tuple[str, Q]]:
     return rows
 
 
-def _living(now: datetime, idle_after_days: int | None) -> dict[str, int]:
+def _living(now: datetime, idle_after_days: int | None) -> list[tuple[int, int, int]]:
+    """Return of each person how many tokens live, how many of them idle, how many replace one."""
     idle = Q(pk__isnull=True)
     if idle_after_days:
         since = now - timedelta(days=idle_after_days)
         idle = Q(activity__last_used_at__lte=since)
         idle |= Q(activity__isnull=True, created_at__lte=since)
-    return AccessToken.objects.filter(live_q(now)).aggregate(
-        live=Count("pk"), idle=Count("pk", filter=idle)
+    counted = (
+        AccessToken.objects.filter(live_q(now))
+        .order_by()
+        .values("owner_id")
+        .annotate(
+            live=Count("pk"),
+            idle=Count("pk", filter=idle),
+            replacing=Count("pk", filter=open_replacement_q(now)),
+        )
+    )
+    return list(counted.values_list("live", "idle", "replacing"))
+
+
+def _elsewhere(rules: Rules, now: datetime) -> Elsewhere:
+    recent = TokenConsumer.objects.filter(last_at__gt=now - LOOK_BACK, network__gt="")
+    seen = recent.order_by().values_list("network", flat=True).distinct()
+    these, networks = one_of([network for network in seen if _is_barred(network, rules)])
+    # One parameter, because there may be more networks than a statement has room for parameters.
+    barred = recent.extra(where=[f"network {these}"], params=[networks])  # noqa: S610
+    tokens = AccessToken.objects.filter(live_q(now), pk__in=barred.values("token_id"))
+    people = list(tokens.order_by().values_list("owner_id").annotate(number=Count("pk")))
+    return Elsewhere(sum(row[1] for row in people), frozenset(row[0] for row in people))
+
+
+def _is_barred(network: str, rules: Rules) -> bool:
+    """Say whether no address of a network may use a token; "others" name no network."""
+    try:
+        parsed = ipaddress.ip_network(network)
+    except ValueError:
+        return False
+    return not any(
+        parsed.version == allowed.version and parsed.overlaps(allowed) for allowed in rules.networks
     )

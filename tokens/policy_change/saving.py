@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from tokens import audit
+from tokens import audit, notices
 from tokens.models import Policy
 from tokens.origin import Origin
 from tokens.policy import PolicyRow, Rules, rules_of
@@ -48,15 +49,15 @@ def current() -> tuple[int, Draft]:
     )
 
 
-def save(draft: Draft, *, after: int, origin: Origin) -> bool:
+def save(draft: Draft, *, after: int, origin: Origin, tell: Collection[int] = ()) -> bool:
     """Put a draft in force that began with version ``after``. Return whether anything changed.
 
-    Raises ``Overtaken`` when another version was saved meanwhile; a repeat of the same change finds
-    its own work done and changes nothing.
+    A mail is owed to each of the owners in ``tell``, in the same transaction. Raises ``Overtaken``
+    when another version was saved meanwhile; a repeat of the same change finds its own work done,
+    changes nothing and tells nobody.
     """
     with transaction.atomic():
-        # Two who save at once meet here; the second then sees the first one's version.
-        list(Policy.objects.select_for_update().order_by("-id").values_list("pk")[:1])
+        _one_at_a_time()
         version, held = current()
         if _same(held, draft, origin.at):
             return False
@@ -69,7 +70,19 @@ def save(draft: Draft, *, after: int, origin: Origin) -> bool:
         audit.record(
             audit.Kind.POLICY_CHANGED, origin=origin, data={"version": row.pk, "changed": changed}
         )
+        notices.policy_changed(tell, version=row.pk, origin=origin)
     return True
+
+
+def _one_at_a_time() -> None:
+    """Let a second one who saves wait here; afterwards it sees the first one's version.
+
+    The whole table, because before the first version there is no row to hold. Who only reads the
+    rules does not wait. On SQLite the transaction itself is the only writer.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE tokens_policy IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _same(held: Draft, draft: Draft, now: datetime) -> bool:

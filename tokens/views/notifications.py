@@ -64,6 +64,11 @@ _ENDS = (
         "Before an unused token is revoked by policy",
         "Using it in time keeps it",
     ),
+    Words(
+        Kind.POLICY_CHANGED,
+        "The rules for all tokens change",
+        "When tokens of yours break the new ones",
+    ),
 )
 _LOOKS = (
     Words(Kind.UNUSED, "Unused for 60 days", "With a link to revoke it"),
