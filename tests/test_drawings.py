@@ -152,6 +152,7 @@ MARKS = {
     "unused": {"draw-elapsed", "draw-behind", "draw-mark--attn"},
     "paused": {"draw-attn", "draw-ring", "draw-ring--attn"},
     "rotating": {"draw-elapsed", "draw-sun", "draw-ring"},
+    "replacement_works": {"draw-elapsed", "draw-sun", "draw-sun--ok"},
     "expired": {"draw-ended"},
     "revoked": {"draw-ended"},
     "rotated_out": {"draw-ended"},
@@ -285,7 +286,7 @@ def test_the_labelled_skyline_says_its_levels_and_resources() -> None:
 
 def test_every_status_has_a_drawing() -> None:
     assert set(rows._DRAWN) == set(Status)
-    assert {*rows._DRAWN.values(), "no_expiration"} == set(KINDS)
+    assert {*rows._DRAWN.values(), "no_expiration", "replacement_works"} == set(KINDS)
 
 
 def test_the_list_draws_each_token(clock: Clock, as_alice: Client, alice: User) -> None:

@@ -182,6 +182,7 @@ ON_THE_DETAIL_PAGE: Figures = {
         "border-top-color": "--danger-line",
     },
     "#access .scope": {"font-family": "JetBrains Mono"},
+    ".page__actions .btn:last-child": {"background-color": "--accent", "color": "--on-accent"},
 }
 AT_THE_GATE: Figures = {
     ".gate": {**box("16px", "--surface", "--line"), "width": "400px"},

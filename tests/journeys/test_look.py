@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Browser, Page
 
 from skytells_console.models import User
-from tests.cast import issue
+from tests.cast import PASSWORD, issue, origin
 from tests.journeys.figures import (
     AT_THE_GATE,
     COLOURS,
@@ -26,6 +28,7 @@ from tests.journeys.figures import (
 )
 from tests.journeys.test_list import furnish
 from tests.journeys.test_main_job import fill_in, sign_in
+from tokens import lifecycle
 from tokens.models import AccessToken
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -138,6 +141,48 @@ def test_the_create_page_and_the_secret_have_the_specified_figures(
     page.get_by_role("button", name="Create token").click()
     page.get_by_role("dialog", name="Copy your token now").wait_for()
     assert differences(page, IN_THE_SECRET_DIALOG, scheme) == []
+
+
+def test_filters_that_overlap_stay_in_one_line(page: Page, live_server: Any, alice: User) -> None:
+    """Nine filters and the search fit no line of a laptop: none of them is left over alone."""
+    furnish(alice)
+    lifecycle.pause(token=issue(alice, "paused").token, until=None, origin=origin(alice))
+    old = issue(alice, "rotating").token
+    wish = lifecycle.RotationWish(scopes=old.scope_names, expires_at=old.expires_at)
+    lifecycle.rotate(token=old, wish=wish, origin=origin(alice))
+    sign_in(page, live_server.url, alice)
+    lines = """() => [...document.querySelectorAll('.chips__group')].map((group) =>
+        new Set([...group.children].map((chip) => chip.getBoundingClientRect().top)).size)"""
+    assert page.locator(".list .chip").count() == 9
+    assert page.evaluate(lines) == [1, 1]
+
+
+def test_who_is_asked_to_confirm_stands_alone(page: Page, live_server: Any, alice: User) -> None:
+    """Also where the question takes the place of a form, the navigation is gone until the answer."""
+    sign_in(page, live_server.url, alice)
+    page.goto(f"{live_server.url}{NEW}")
+    fill_in(page, "cli-macbook", "account.read")
+    forget_the_proof()
+    page.get_by_role("button", name="Create token").click()
+    page.get_by_text("Next: create cli-macbook, with 1 scope, until").wait_for()
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.get_by_role("link").all_inner_texts() == [
+            "Skip to content",
+            "Skytells Console",
+            "Cancel",
+        ]
+        assert page.locator(".gate").evaluate("gate => gate.offsetWidth") == min(400, width - 32)
+    page.get_by_label("Password for").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm and create token").click()
+    page.get_by_role("heading", name="Copy your token now").wait_for()
+
+
+def forget_the_proof() -> None:
+    (session,) = Session.objects.all()
+    store = SessionStore(session.session_key)
+    store["account_authentication_methods"] = []
+    store.save()
 
 
 def test_focus_is_a_ring_of_two_pixels(

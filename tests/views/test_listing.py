@@ -102,3 +102,29 @@ def test_the_number_of_queries_does_not_grow(clock: Clock, as_alice: Client, ali
     with CaptureQueriesContext(connection) as lots:
         as_alice.get(LIST)
     assert len(lots) == len(few) <= 5
+
+
+def test_a_row_that_asks_for_something_offers_it(
+    clock: Clock, as_alice: Client, alice: User
+) -> None:
+    day = timedelta(days=1)
+    soon = issue(alice, "soon", expires_at=clock.now + 5 * day).token
+    unused = issue(alice, "unused", at=clock.now - 200 * day, expires_at=None).token
+    use(unused, clock.now - 118 * day)
+    paused = issue(alice, "paused").token
+    lifecycle.pause(token=paused, until=None, origin=origin(alice))
+    issue(alice, "calm")
+    gone = issue(alice, "gone").token
+    lifecycle.revoke(token=gone, origin=origin(alice))
+    answer = as_alice.get(LIST)
+    offered = {row.name: (row.next_label, row.next_url) for row in answer.context["rows"]}
+    assert offered == {
+        "soon": ("Rotate", f"{LIST}/{soon.public_id}/rotate"),
+        "unused": ("Review", f"{LIST}/{unused.public_id}"),
+        "paused": ("Resume", f"{LIST}/{paused.public_id}/resume"),
+        "calm": ("", ""),
+        "gone": ("", ""),
+    }
+    page = text_of(answer)
+    assert page.count("Edit name of") == 4
+    assert "Edit name of gone" not in page

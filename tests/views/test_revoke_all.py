@@ -194,3 +194,19 @@ def test_a_device_that_was_approved_and_has_not_asked_yet_gets_nothing_afterward
     # What a terminal has fetched already is a token like any other.
     assert browser.post(PAGE).status_code == 303
     assert TokenEvent.objects.filter(kind="device.denied").count() == 1
+
+
+def test_an_approval_that_no_terminal_used_yet_can_be_taken_back_without_any_token(
+    browser: Client, alice: User, bob: User, clock: Clock
+) -> None:
+    assert "Take back" not in text_of(browser.get(PAGE))
+    started = start()
+    approve(started, alice)
+    approve(start(), bob)
+    page = text_of(browser.get(PAGE))
+    assert "Take back 1 approved sign-in?" in page
+    assert "but 1 approved sign-in would become one as soon as the terminal asks" in page
+    assert browser.post(PAGE).status_code == 303
+    assert "1 approved sign-in taken back" in text_of(browser.get(LIST))
+    assert redeem(started).reply is Reply.DENIED
+    assert "No token is left to revoke" in text_of(browser.get(PAGE))

@@ -709,7 +709,17 @@ def test_the_list_shows_one_row_with_the_step_and_a_way_on(
     (row,) = answer.context["rows"]
     assert (row.public_id, row.status.label) == (old.public_id, "Rotating")
     assert row.status.text == "Step 2 of 5, replacement not used yet"
+    assert (row.next_label, row.next_url, row.life.kind) == ("Continue", at(old), "rotating")
     assert f'href="{at(old)}">Continue' in answer.content.decode()
+
+
+def test_the_replacements_sun_shines_once_it_was_used(
+    as_alice: Client, old: AccessToken, new: AccessToken, alice: User
+) -> None:
+    updated(new, alice)
+    lifecycle.note_first_use(token_id=new.pk, origin=origin(alice))
+    for page in (as_alice.get(LIST), as_alice.get(f"{LIST}/{old.public_id}")):
+        assert "draw-sun--ok" in page.content.decode()
 
 
 def test_a_rotation_goes_on_while_its_old_token_is_paused(

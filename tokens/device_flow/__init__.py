@@ -16,6 +16,7 @@ from tokens.device_flow.deciding import (
     deny,
     earlier_logins,
     look_up,
+    promised,
     withdraw,
 )
 from tokens.device_flow.grants import client_of
@@ -51,6 +52,7 @@ __all__ = [
     "deny",
     "earlier_logins",
     "look_up",
+    "promised",
     "redeem",
     "shown",
     "start",

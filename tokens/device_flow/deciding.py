@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from tokens import audit, lifecycle, policy, ratelimit, scopes as catalogue
 from tokens.device_flow import codes
@@ -155,20 +156,28 @@ def deny(*, grant: DeviceGrant, user: Any, origin: Origin) -> bool:
     return denied
 
 
+def promised(*, user_id: int, now: datetime) -> int:
+    """Return how many approvals of this person no terminal has used yet."""
+    return _promised(user_id, now).count()
+
+
+def _promised(user_id: int, now: datetime) -> QuerySet[DeviceGrant]:
+    return DeviceGrant.objects.filter(
+        user_id=user_id,
+        approved_at__isnull=False,
+        denied_at__isnull=True,
+        redeemed_at__isnull=True,
+        expires_at__gt=now,
+    )
+
+
 def withdraw(*, user_id: int, origin: Origin) -> int:
     """Take back this person's approvals that no terminal has used yet; return how many there were.
 
     An approved request is a token to come, so whoever ends all tokens ends these as well.
     """
     with transaction.atomic():
-        promised = DeviceGrant.objects.filter(
-            user_id=user_id,
-            approved_at__isnull=False,
-            denied_at__isnull=True,
-            redeemed_at__isnull=True,
-            expires_at__gt=origin.at,
-        )
-        number = promised.update(denied_at=origin.at)
+        number = _promised(user_id, origin.at).update(denied_at=origin.at)
         for _ in range(number):
             audit.record(audit.Kind.DEVICE_DENIED, origin=origin, owner_id=user_id)
     return number

@@ -23,6 +23,7 @@ Kind = Literal[
     "no_expiration",
     "paused",
     "rotating",
+    "replacement_works",
     "expired",
     "revoked",
     "rotated_out",
@@ -93,7 +94,7 @@ def elapsed(life: Life, now: datetime) -> float:
 def across(life: Life, now: datetime) -> float:
     """Return how far along the whole width the sun stands, from 0 to 1."""
     t = elapsed(life, now)
-    return t * OLD_DAY[0] if life.kind == "rotating" else t
+    return t * OLD_DAY[0] if DAYS.get(life.kind) is _two_suns else t
 
 
 def on_arc(size: Size, t: float) -> Point:
@@ -248,10 +249,12 @@ def _two_suns(life: Life, size: Size, t: float) -> list[SafeString]:
     at = standing(life, old, t)
     rising = Point(at.x, size.yh)
     replacement = quarter(rising, Point(size.x1, size.yh - size.rise))
+    works = life.kind == "replacement_works"
+    mark = "draw-sun draw-sun--ok" if works else "draw-ring"
     return [
         path("draw-track", replacement, stroke_width=1.5, stroke_dasharray="3 3"),
         *_day(life, old, t),
-        circle("draw-ring", rising, old.sun, stroke_width=1.5),
+        circle(mark, rising, old.sun, stroke_width=1.5),
     ]
 
 
@@ -259,6 +262,7 @@ MARKS: dict[str, Callable[[Size, Point], list[SafeString]]] = {
     "live": _sun,
     "no_expiration": _sun,
     "rotating": _sun,
+    "replacement_works": _sun,
     "attention": _amber_sun,
     "never_used": _hollow_sun,
     "unused": _crescent,
@@ -266,6 +270,7 @@ MARKS: dict[str, Callable[[Size, Point], list[SafeString]]] = {
 }
 DAYS: dict[str, Callable[[Life, Size, float], list[SafeString]]] = {
     "rotating": _two_suns,
+    "replacement_works": _two_suns,
     "expired": _set,
     "revoked": _cut,
     "rotated_out": _cut,

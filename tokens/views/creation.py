@@ -21,13 +21,23 @@ from tokens.requests import browser_origin
 from tokens.secret import redact
 from tokens.views.choices import choices_of, expiry_options, preset_levels
 from tokens.views.prefill import Prefill, empty_form_data, fill_from
+from tokens.views.rows import day_of
 from tokens.views.snippets import snippets_for
 from tokens.views.summary import summary_of
 
 
 def _next_step(request: HttpRequest) -> str:
+    """Say what was asked for, as far as it can be read: what is wrong is said after the proof."""
     name = redact(request.POST.get("name", ""))[: policy.MAX_NAME].strip()
-    return f"create {name}" if name else "create a token"
+    if not name:
+        return "create a token"
+    form = _form(request, request.POST)
+    if not form.is_valid():
+        return f"create {name}"
+    wish = _wish(form)
+    scopes = "1 scope" if len(wish.scopes) == 1 else f"{len(wish.scopes)} scopes"
+    end = f"until {day_of(wish.expires_at)}" if wish.expires_at else "without an end"
+    return f"create {name}, with {scopes}, {end}"
 
 
 CREATING = Purpose("Creating a token needs a fresh check.", "Confirm and create token", _next_step)

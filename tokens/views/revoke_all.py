@@ -54,31 +54,34 @@ def revoke_all(request: HttpRequest) -> HttpResponse:
     losses = [_loss_of(token, found[token.pk], now) for token in mine]
     losses.sort(key=lambda loss: not loss.breaks)
     if request.method != "POST":
-        return _question(request, losses)
+        return _question(request, losses, now)
     if any(loss.breaks for loss in losses) and "sure" not in request.POST:
-        return _question(request, losses, error=TICK, status=422)
+        return _question(request, losses, now, error=TICK, status=422)
     origin = browser_origin(request)
     # First what would become a token later. One that a terminal has just fetched is among those that
     # are read again now.
     user: Any = request.user
-    device_flow.withdraw(user_id=user.pk, origin=origin)
+    withdrawn = device_flow.withdraw(user_id=user.pk, origin=origin)
     # One transaction each: what could be ended stays ended, and a repeat goes on from there.
     ended = sum(lifecycle.revoke(token=token, origin=origin) for token in alive.order_by("pk"))
-    messages.success(request, _told(ended))
+    messages.success(request, _told(ended, withdrawn))
     return HttpResponseRedirect(reverse("tokens:list"), status=303)
 
 
 def _question(
-    request: HttpRequest, losses: list[Loss], *, error: str = "", status: int = 200
+    request: HttpRequest, losses: list[Loss], now: datetime, *, error: str = "", status: int = 200
 ) -> HttpResponse:
     used = [loss for loss in losses if loss.breaks]
+    user: Any = request.user
+    promised = 0 if losses else device_flow.promised(user_id=user.pk, now=now)
     context: dict[str, Any] = {
-        "title": _title(len(losses)),
+        "title": _title(len(losses), promised),
+        "promised": _sign_ins(promised) if promised else "",
         "losses": losses[:LISTED],
         "more": len(losses) - LISTED if len(losses) > LISTED else 0,
         "sentence": _sentence(len(used), len(losses)),
         "stop": _stop([place for loss in used for place in loss.places]),
-        "submit_label": f"Revoke {_tokens(len(losses))}",
+        "submit_label": f"Revoke {_tokens(len(losses))}" if losses else "Take back approval",
         "error": error,
     }
     name = "_revoke_all" if getattr(request, "htmx", False) else "revoke_all"
@@ -95,9 +98,13 @@ def _tokens(number: int) -> str:
     return "1 token" if number == 1 else f"{number} tokens"
 
 
-def _title(number: int) -> str:
+def _sign_ins(number: int) -> str:
+    return "1 approved sign-in" if number == 1 else f"{number} approved sign-ins"
+
+
+def _title(number: int, promised: int) -> str:
     if not number:
-        return "No token is left to revoke"
+        return f"Take back {_sign_ins(promised)}?" if promised else "No token is left to revoke"
     return f"Revoke {'your only token' if number == 1 else f'all {number} tokens'}?"
 
 
@@ -119,5 +126,7 @@ def _stop(places: list[str]) -> str:
     return f"Stop {words} now. This cannot be undone."
 
 
-def _told(ended: int) -> str:
-    return f"{_tokens(ended)} revoked" if ended else "Nothing was left to revoke"
+def _told(ended: int, withdrawn: int) -> str:
+    if ended:
+        return f"{_tokens(ended)} revoked"
+    return f"{_sign_ins(withdrawn)} taken back" if withdrawn else "Nothing was left to revoke"

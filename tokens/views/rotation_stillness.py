@@ -53,7 +53,7 @@ def _stillness(
     else:
         who = f"{moved} of the {len(moves)} places that used it {have}"
     last = max(move.place.last_at for move in moves)
-    sentence = f"Its last request was {relative(last, now)}. {who} used the replacement."
+    sentence = f"It was last used {relative(last, now)}. {who} used the replacement."
     return "ok", "The old token is quiet", sentence
 
 

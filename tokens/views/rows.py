@@ -30,8 +30,13 @@ _DRAWN: dict[Status, Kind] = {
     Status.ROTATED_OUT: "rotated_out",
 }
 
-# What is to be done next, where a row asks for something.
-_NEXT = {Status.EXPIRING_SOON: "Rotate", Status.ROTATING: "Continue"}
+# What is to be done next, where a row asks for something, and the page on which it is done.
+_NEXT = {
+    Status.EXPIRING_SOON: ("Rotate", "tokens:rotate"),
+    Status.UNUSED: ("Review", "tokens:detail"),
+    Status.PAUSED: ("Resume", "tokens:resume"),
+    Status.ROTATING: ("Continue", "tokens:rotate"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Row:
     revoke_url: str
     rotate_url: str
     next_label: str
+    next_url: str
     rotation: Rotation | None
     life: Life
 
@@ -81,6 +87,7 @@ def row_of(token: AccessToken, now: datetime, rotation: Rotation | None = None) 
     last_used_at = activity.last_used_at if activity else None
     status = status_of(token.liveness(), last_used_at, now, rotating=rotation is not None)
     names = token.scope_names
+    next_label, next_page = _NEXT.get(status, ("", ""))
     return Row(
         public_id=token.public_id,
         name=token.name,
@@ -102,9 +109,10 @@ def row_of(token: AccessToken, now: datetime, rotation: Rotation | None = None) 
         if status.is_ended
         else reverse("tokens:revoke", kwargs={"public_id": token.public_id}),
         rotate_url=_rotate_url(token, status, rotation),
-        next_label=_NEXT.get(status, ""),
+        next_label=next_label,
+        next_url=reverse(next_page, kwargs={"public_id": token.public_id}) if next_page else "",
         rotation=rotation,
-        life=_life(token, status),
+        life=_life(token, status, rotation),
     )
 
 
@@ -115,12 +123,14 @@ def _rotate_url(token: AccessToken, status: Status, rotation: Rotation | None) -
     return reverse("tokens:rotate", kwargs={"public_id": token.public_id})
 
 
-def _life(token: AccessToken, status: Status) -> Life:
+def _life(token: AccessToken, status: Status, rotation: Rotation | None) -> Life:
     # A token that lives sets at the earliest of its ends; one that ended shows where it was going.
     end = ended_at(token.liveness())
     kind: Kind = _DRAWN[status]
     if status.is_ended:
         return Life(token.created_at, token.expires_at, end, kind)
+    if kind == "rotating" and rotation is not None and rotation.replacement.first_used_at:
+        kind = "replacement_works"
     endless = status is Status.ACTIVE and end is None
     return Life(token.created_at, end, None, "no_expiration" if endless else kind)
 
