@@ -17,6 +17,7 @@ from tokens.policy import Rules, fits, open_replacement_q
 
 # How far back the preview looks for requests from networks that would be refused.
 LOOK_BACK = timedelta(days=30)
+Tokens = QuerySet[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,10 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def outside(rows: QuerySet[Any], rules: Rules, now: datetime) -> QuerySet[Any]:
+def outside(rows: Tokens, rules: Rules, now: datetime) -> Tokens:
     """Narrow to live tokens that the rules would refuse once they block."""
     inside = fits(rules, now)
-    found: QuerySet[Any] = rows.filter(live_q(now)).alias(inside=inside).filter(inside=False)
+    found: Tokens = rows.filter(live_q(now)).alias(inside=inside).filter(inside=False)
     return found
 
 
