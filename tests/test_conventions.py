@@ -386,3 +386,10 @@ def test_no_rule_of_the_stylesheet_has_lost_its_end() -> None:
         depth += -1 if part[0] == "}" else 1
         assert depth >= 0
     assert depth == 0
+
+
+def test_what_the_security_page_points_at_is_there() -> None:
+    page = (ROOT / "docs/security.md").read_text()
+    paths = set(re.findall(r"`((?:tests|tokens|skytells_console|deploy)/[\w./]+)`", page))
+    assert len(paths) > 30
+    assert not sorted(path for path in paths if not (ROOT / path).exists())
