@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
@@ -39,6 +40,12 @@ def use(token: AccessToken) -> None:
         address="203.0.113.7",
         at=token.created_at,
     )
+
+
+def this_window_and_the_next(limit: ratelimit.Limit) -> list[datetime]:
+    """Return a moment in each: a window may end between what a test counts and what a page asks."""
+    now = timezone.now()
+    return [now, now + timedelta(seconds=limit.seconds)]
 
 
 def test_alice_changes_her_zone_and_her_theme(visitor: Page, live_server, alice: User) -> None:
@@ -179,8 +186,9 @@ def test_every_error_page_is_accessible(
     expect(page.get_by_role("heading", name="This request makes no sense")).to_be_visible()
     judge(page, "bad request")
     settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
-    for _ in range(20):
-        ratelimit.password_reset_asked("127.0.0.1", now=timezone.now())
+    for at in this_window_and_the_next(ratelimit.RESET_FROM_ONE_PLACE):
+        for _ in range(20):
+            ratelimit.password_reset_asked("127.0.0.1", now=at)
     page.goto(f"{live_server.url}/account/password/reset")
     page.get_by_label("Email").fill("alice@example.com")
     page.get_by_role("button", name="Send the link").click()
@@ -196,8 +204,9 @@ def test_a_sixth_proof_is_refused_in_its_place(page: Page, live_server, alice: U
     store = SessionStore(session.session_key)
     store["account_authentication_methods"] = []
     store.save()
-    for _ in range(5):
-        ratelimit.proof(alice.pk, now=timezone.now())
+    for at in this_window_and_the_next(ratelimit.PROOF):
+        for _ in range(5):
+            ratelimit.proof(alice.pk, now=at)
     page.goto(f"{live_server.url}/settings/tokens/new")
     page.get_by_label("Password for").fill(PASSWORD)
     page.get_by_role("button", name="Continue").click()

@@ -93,6 +93,7 @@ def is_refused(answer: Any, seconds: int) -> bool:
     return answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= seconds
 
 
+@pytest.mark.usefixtures("clock")
 def test_one_sign_in_too_many_is_429_and_keeps_the_address(client: Client, alice: User) -> None:
     for _ in range(5):
         assert client.post(SIGN_IN, {"login": alice.email, "password": "no"}).status_code == 200
@@ -102,6 +103,7 @@ def test_one_sign_in_too_many_is_429_and_keeps_the_address(client: Client, alice
     assert f'value="{alice.email}"' in answer.content.decode()
 
 
+@pytest.mark.usefixtures("clock")
 def test_one_reset_mail_too_many_is_429(client: Client, alice: User) -> None:
     for _ in range(3):
         assert client.post(RESET, {"email": alice.email}).status_code == 302
