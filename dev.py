@@ -26,6 +26,7 @@ from pathlib import Path
 from dev_programs import (
     CHROMIUM,
     NGINX,
+    SYSTEMD,
     DevError,
     find_program,
     install_program,
@@ -238,7 +239,7 @@ def test(arguments: list[str]) -> None:
     """Prepare what the tests need and turn into pytest."""
     environ = dict(os.environ)
     python = ensure_environment("dev", environ)
-    for program in (CHROMIUM, NGINX):
+    for program in (CHROMIUM, NGINX, SYSTEMD):
         found = find_program(program, environ) or install_program(program, environ)
         if found:
             environ[program.variable] = found

@@ -55,6 +55,9 @@ CHROMIUM = Program(
 )
 # Servers stand in a folder that is on nobody's path but root's.
 NGINX = Program("nginx", "NGINX", "nginx", ("nginx", "/usr/sbin/nginx"), "tests of proxies")
+SYSTEMD = Program(
+    "systemd-analyze", "SYSTEMD_ANALYZE", "systemd", ("systemd-analyze",), "tests of units"
+)
 
 
 def find_program(program: Program, environ: Mapping[str, str]) -> str | None:

@@ -52,6 +52,7 @@ APPEND_ONLY = ("tokens_tokenevent", "tokens_auditseal")
 BROWSER_FIXTURES = {"browser", "context", "page", "new_context"}
 CHROMIUM = dev_programs.find_program(dev_programs.CHROMIUM, os.environ)
 NGINX = dev_programs.find_program(dev_programs.NGINX, os.environ)
+SYSTEMD = dev_programs.find_program(dev_programs.SYSTEMD, os.environ)
 CHROMIUM_ARGUMENTS = [
     "--headless=new",
     # The sandbox cannot run as root, nor in most containers; only this project's pages are opened.
@@ -72,11 +73,14 @@ CHROMIUM_ARGUMENTS = [
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that needs a browser or nginx where there is none; with REQUIRE_… fail it."""
+    """Skip a test that needs a program of the machine where there is none; with REQUIRE_… fail it."""
     if needs_browser(item) and not CHROMIUM:
         do_without("REQUIRE_BROWSER", "No Chromium was found: install it, or name one in CHROMIUM.")
     if item.get_closest_marker("nginx") and not NGINX:
         do_without("REQUIRE_NGINX", "No nginx was found: install it, or name one in NGINX.")
+    if item.get_closest_marker("systemd") and not SYSTEMD:
+        sentence = "No systemd-analyze was found: install it, or name one in SYSTEMD_ANALYZE."
+        do_without("REQUIRE_SYSTEMD", sentence)
 
 
 def do_without(requirement: str, sentence: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
+import dev_programs
 from skytells_console.models import User
 from tests.cast import issue, origin
 from tests.operations import database_url, run
@@ -94,11 +95,10 @@ def test_the_rights_of_all_services_are_said_once() -> None:
         assert not shared & {name for _, name, _ in settings_of(unit)}
 
 
+@pytest.mark.systemd
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    if not shutil.which("systemd-analyze"):
-        pytest.skip(
-            "systemd-analyze is not installed here; nothing else reads units as systemd does."
-        )
+    analyze = dev_programs.find_program(dev_programs.SYSTEMD, os.environ)
+    assert analyze is not None
     folder = tmp_path / "etc/systemd/system"
     shutil.copytree(DEPLOY / "systemd", folder)
     for program in (PYTHON, f"{CURRENT}deploy/export-events", "/bin/kill"):
@@ -106,7 +106,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
         (tmp_path / program[1:]).touch(mode=0o755)
     # A unit that is not there is not what is asked about: this is no whole machine.
     command = [
-        "systemd-analyze",
+        analyze,
         "verify",
         f"--root={tmp_path}",
         "--man=no",
