@@ -61,6 +61,10 @@ def refusal(
         response = HttpResponse(text.encode(), content_type="application/json", status=status)
     for name, value in (headers or {}).items():
         response.headers[name] = value
+    if status < 500:
+        # Django would write a line for it that nobody reads: only faults of its own are logged.
+        # If Django gives this mark another name, that line is made and dropped again.
+        response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
