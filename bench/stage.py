@@ -117,7 +117,8 @@ def _database(kind: str, server: str) -> Iterator[str]:
     import psycopg
     from psycopg import sql
 
-    name = f"console_bench_{os.getpid()}"
+    # A run may have two installations at once.
+    name = f"console_bench_{os.getpid()}_{secrets.token_hex(4)}"
     with psycopg.connect(check_loopback(server), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
