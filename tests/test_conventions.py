@@ -388,6 +388,18 @@ def test_no_rule_of_the_stylesheet_has_lost_its_end() -> None:
     assert depth == 0
 
 
+def test_every_class_of_the_stylesheet_is_used() -> None:
+    """A class stands in a template, the code or the script, or ends a stem that is filled in there."""
+    stylesheet = (ROOT / "static/css/console.css").read_text()
+    rules = re.sub(r"/\*.*?\*/|url\([^)]*\)|@media[^{]*", "", stylesheet, flags=re.DOTALL)
+    styled = set(re.findall(r"\.(-?[a-zA-Z_][\w-]*)", rules))
+    makers = tracked("templates/*.html", "tokens/*.py", "skytells_console/*.py", "static/js/*.js")
+    written = "\n".join(path.read_text() for path in makers)
+    words = set(re.findall(r"[\w-]+", written)) | {"htmx-request"}
+    stems = tuple(set(re.findall(r"([\w-]+-)\{", written)))
+    assert [css for css in sorted(styled - words) if not css.startswith(stems)] == []
+
+
 def test_what_the_security_page_points_at_is_there() -> None:
     page = (ROOT / "docs/security.md").read_text()
     paths = set(re.findall(r"`((?:tests|tokens|skytells_console|deploy)/[\w./]+)`", page))
