@@ -13,7 +13,7 @@ from tokens import scopes as catalogue
 from tokens.models import AccessToken, TokenConsumer
 from tokens.models.liveness import live_q
 from tokens.models.many import one_of
-from tokens.policy import Rules, fits, open_replacement_q
+from tokens.policy import Rules, open_replacement_q
 
 # How far back the preview looks for requests from networks that would be refused.
 LOOK_BACK = timedelta(days=30)
@@ -69,7 +69,7 @@ class Effect:
         return (
             f"This would put {_count(total.tokens, 'token', 'tokens')} of "
             f"{_count(total.people, 'person', 'people')} out of policy; "
-            f"{total.used} of these {'was' if total.used == 1 else 'were'} used today."
+            f"{total.used} of these tokens {'was' if total.used == 1 else 'were'} used today."
         )
 
 
@@ -78,9 +78,12 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def outside(rows: Tokens, rules: Rules, now: datetime) -> Tokens:
-    """Narrow to live tokens that the rules would refuse once they block."""
-    inside = fits(rules, now)
-    found: Tokens = rows.filter(live_q(now)).alias(inside=inside).filter(inside=False)
+    """Narrow to live tokens that the rules would refuse once they block.
+
+    A token is refused when it breaks one rule at least, so the conditions are those of the preview's
+    lines; a property test holds them to the verdict's own condition.
+    """
+    found: Tokens = rows.filter(live_q(now) & _any_of(_broken(rules)))
     return found
 
 
@@ -92,34 +95,42 @@ def effect(
     ``today`` is the first moment of the reader's day; ``idle_after_days`` counts what is so long
     unused that the policy would begin to end it.
     """
-    broken = [*_broken(rules), ("In total, each token counted once", Q())]
+    rows = _broken(rules)
+    broken = [*rows, ("In total, each token counted once", _any_of(rows))]
     used = Q(activity__last_used_at__gte=today)
-    counts: dict[str, Count] = {}
+    counts = {"live": Count("pk"), "idle": Count("pk", filter=_idle_q(now, idle_after_days))}
     for place, (_, condition) in enumerate(broken):
         counts[f"tokens_{place}"] = Count("pk", filter=condition)
         counts[f"used_{place}"] = Count("pk", filter=condition & used)
-    rows = outside(AccessToken.objects.all(), rules, now).order_by()
     # Summed by person first: counting different people a rule would sort the tokens once a rule.
-    people = list(rows.values_list("owner_id").annotate(**counts))
+    living = AccessToken.objects.filter(live_q(now)).order_by()
+    people = list(living.values_list("owner_id").annotate(**counts))
     *lines, total = [
         Line(
             rule,
-            sum(row[1 + 2 * place] for row in people),
-            sum(row[1 + 2 * place] > 0 for row in people),
-            sum(row[2 + 2 * place] for row in people),
+            sum(row[3 + 2 * place] for row in people),
+            sum(row[3 + 2 * place] > 0 for row in people),
+            sum(row[4 + 2 * place] for row in people),
         )
         for place, (rule, _) in enumerate(broken)
     ]
-    living = _living(now, idle_after_days)
+    replacing = _replacing(now)
     return Effect(
         [line for line in lines if line.tokens],
         total,
-        sum(live for live, _, _ in living),
-        sum(idle for _, idle, _ in living),
-        sum(live - replacing >= rules.max_live_tokens for live, _, replacing in living),
+        sum(row[1] for row in people),
+        sum(row[2] for row in people),
+        sum(row[1] - replacing.get(row[0], 0) >= rules.max_live_tokens for row in people),
         _elsewhere(rules, now) if rules.networks_limited else None,
-        frozenset(row[0] for row in people),
+        frozenset(row[0] for row in people if row[-2]),
     )
+
+
+def _any_of(broken: list[tuple[str, Q]]) -> Q:
+    found = Q(pk__isnull=True)
+    for _, condition in broken:
+        found |= condition
+    return found
 
 
 def _broken(rules: Rules) -> list[tuple[str, Q]]:
@@ -145,24 +156,18 @@ def _broken(rules: Rules) -> list[tuple[str, Q]]:
     return rows
 
 
-def _living(now: datetime, idle_after_days: int | None) -> list[tuple[int, int, int]]:
-    """Return of each person how many tokens live, how many of them idle, how many replace one."""
-    idle = Q(pk__isnull=True)
-    if idle_after_days:
-        since = now - timedelta(days=idle_after_days)
-        idle = Q(activity__last_used_at__lte=since)
-        idle |= Q(activity__isnull=True, created_at__lte=since)
-    counted = (
-        AccessToken.objects.filter(live_q(now))
-        .order_by()
-        .values("owner_id")
-        .annotate(
-            live=Count("pk"),
-            idle=Count("pk", filter=idle),
-            replacing=Count("pk", filter=open_replacement_q(now)),
-        )
-    )
-    return list(counted.values_list("live", "idle", "replacing"))
+def _idle_q(now: datetime, after_days: int | None) -> Q:
+    """Return the condition for tokens that the policy would begin to end for want of use."""
+    if not after_days:
+        return Q(pk__isnull=True)
+    since = now - timedelta(days=after_days)
+    return Q(activity__last_used_at__lte=since) | Q(activity__isnull=True, created_at__lte=since)
+
+
+def _replacing(now: datetime) -> dict[int, int]:
+    """Return how many living tokens of a person stand in for another one that lives, too."""
+    rows = AccessToken.objects.filter(live_q(now), open_replacement_q(now)).order_by()
+    return dict(rows.values_list("owner_id").annotate(number=Count("pk")))
 
 
 def _elsewhere(rules: Rules, now: datetime) -> Elsewhere:
