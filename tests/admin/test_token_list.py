@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from skytells_console.models import User
 from tests.admin.conftest import REVOKE, VIEW, Signer
 from tests.cast import Clock, issue, make_user, origin
-from tests.views.test_listing import use
+from tests.views.test_listing import many, use
 from tokens import lifecycle, secret
 from tokens.admin import paging
 from tokens.models import AccessToken, TokenEvent
@@ -152,6 +152,39 @@ def test_counting_stops(
     assert answer.context["cl"].result_count == 3
     assert "3 or more match" in answer.content.decode()
     assert "5000 or more" not in answer.content.decode()
+
+
+def test_looking_on_beyond_the_page_ends_in_time(
+    alice: User, as_carol: Signer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(alice, 130, clock.now)
+    newest = list(AccessToken.objects.newest_first())
+    monkeypatch.setattr(paging, "_READ", 20)
+    client = as_carol(VIEW)
+    shown = client.get(LIST).context["cl"]
+    assert (shown.result_count, shown.at_least) == (130, 0)
+    monkeypatch.setattr(paging, "PATIENCE", -1)
+    for page, found in ((1, 60), (2, 120), (3, 130)):
+        answer = client.get(LIST, {"p": page})
+        shown = answer.context["cl"]
+        assert list(shown.result_list) == newest[50 * (page - 1) : 50 * page]
+        assert shown.result_count == found
+        assert shown.at_least == (0 if page == 3 else found)
+        assert (f"{found} or more match" in answer.content.decode()) == (page < 3)
+
+
+def test_a_page_is_read_with_few_queries_wherever_it_is(
+    alice: User, as_carol: Signer, clock: Clock
+) -> None:
+    many(alice, 130, clock.now)
+    client = as_carol(VIEW)
+    for query in ({}, {"p": "3"}, {"status": "never_used"}, {"status": "paused"}, {"q": "token"}):
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get(LIST, query).status_code == 200
+        # The session, the person, the keys, and the page's rows where there are any.
+        asking = [each["sql"] for each in asked if "tokens_accesstoken" in each["sql"]]
+        assert len(asking) <= 2, query
+        assert len(asked) <= 6, query
 
 
 # --- What leaves ---------------------------------------------------------------------------------

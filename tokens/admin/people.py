@@ -18,7 +18,6 @@ from django.views.decorators.http import require_http_methods
 from tokens import audit, secret
 from tokens.admin.identifying import standing
 from tokens.admin.pages import page
-from tokens.admin.paging import BoundedList, BoundedPaginator
 from tokens.admin.revoking import Doomed, doomed_of, end
 from tokens.admin.rights import REVOKE, TOKENS, LookOnlyAdmin, admin_origin
 from tokens.forms import RevokeForm
@@ -52,11 +51,6 @@ class PersonAdmin(LookOnlyAdmin):
     sortable_by = ()
     search_fields = ("email",)
     search_help_text = "Start of the address"
-    paginator = BoundedPaginator
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
-        """Use the list that stops counting."""
-        return BoundedList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

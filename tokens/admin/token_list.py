@@ -27,7 +27,6 @@ from tokens.admin.filters import (
     UseFilter,
     ViaFilter,
 )
-from tokens.admin.paging import BoundedList, BoundedPaginator
 from tokens.admin.rights import REVOKE, TOKENS, LookOnlyAdmin
 from tokens.admin.token_page import token_page
 from tokens.models import AccessToken
@@ -62,17 +61,12 @@ class TokenAdmin(LookOnlyAdmin):
     sortable_by = ()
     search_fields = ("name",)
     search_help_text = "Owner's address, start of the name, public id, or last four of the value"
-    paginator = BoundedPaginator
     actions = ("revoke_selected", "export_selected")
 
     def get_urls(self) -> list[Any]:
         """Return the pages of every list, and the export."""
         export = self.admin_site.admin_view(self.export)
         return [path("export.csv", export, name="tokens_export"), *super().get_urls()]
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
-        """Use the list that stops counting."""
-        return BoundedList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessToken]:
         """Return all tokens, each with whether it is being rotated."""
@@ -122,9 +116,12 @@ class TokenAdmin(LookOnlyAdmin):
         return csv_of_tokens(queryset.filter(pk__in=_chosen(request, queryset, "pk")))
 
     @admin.display(description="Owner")
-    def who(self, token: AccessToken) -> str:
-        """Show whose it is."""
-        return str(token.owner.email)
+    def who(self, token: AccessToken) -> SafeString | str:
+        """Show whose it is: the name, which is no key, over the address, which is one."""
+        owner = token.owner
+        if not owner.name:
+            return str(owner.email)
+        return format_html('{}<span class="under">{}</span>', owner.name, owner.email)
 
     @admin.display(description="Name")
     def named(self, token: AccessToken) -> str:
