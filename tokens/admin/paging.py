@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Page, Paginator
-from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 # A hundred pages of fifty; who would need the next one needs a filter.
 MOST = 5_000
-# For how long rows beyond the page are looked for, in seconds, only to say how many there are.
-PATIENCE = 0.15
-_READ = 250
 
 if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
@@ -26,38 +20,21 @@ else:
 
 
 class BoundedPaginator(AnyPaginator):
-    """Finds the keys of the rows in their order, at most ``MOST``, and reads the rows of one page only.
+    """Finds the keys of the first ``MOST`` rows in their order, and reads the rows of one page only.
 
     The keys answer both how many pages there are and what stands on one, so that the rows are looked
-    for once. They come as they are found, and once the page that was asked for is full, looking on
-    ends with ``PATIENCE``: then the count says "at least".
+    for once; and what is sorted on the way is keys, not rows.
     """
-
-    def __init__(self, *arguments: Any, wanted: int = 1, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self.wanted = wanted
-        self.cut = False
 
     @cached_property
     def keys(self) -> list[Any]:
         """Return the primary keys of the first rows."""
-        # One more than the page holds, which says whether there is a next one.
-        enough, until = self.wanted * self.per_page + 1, time.monotonic() + PATIENCE
-        found: list[Any] = []
-        rows = cast("QuerySet[Any]", self.object_list).values_list("pk", flat=True)[:MOST]
-        with _as_they_are_found():
-            for key in rows.iterator(chunk_size=_READ):
-                found.append(key)
-                if len(found) % _READ == 0 and len(found) >= enough and time.monotonic() > until:
-                    self.cut = True
-                    break
-            else:
-                self.cut = len(found) >= MOST
-        return found
+        rows = cast("QuerySet[Any]", self.object_list)
+        return list(rows.values_list("pk", flat=True)[:MOST])
 
     @cached_property
     def count(self) -> int:
-        """Return how many rows were found."""
+        """Return how many rows there are, or ``MOST`` if there are more."""
         return len(self.keys)
 
     def page(self, number: int | str) -> Page[Any]:
@@ -69,30 +46,13 @@ class BoundedPaginator(AnyPaginator):
         return Page(list(rows.filter(pk__in=wanted)) if wanted else [], valid, self)
 
 
-def _as_they_are_found() -> contextlib.AbstractContextManager[Any]:
-    """Return what makes a database hand out rows while it looks for more.
-
-    PostgreSQL does so within a transaction only: outside of one a cursor holds the whole result. On
-    SQLite, which always does, a transaction would be a writer and keep others waiting.
-    """
-    return transaction.atomic() if connection.vendor == "postgresql" else contextlib.nullcontext()
-
-
 class BoundedList(ChangeList):
     """A list that says "5000 or more match" where it stopped counting."""
 
     def get_results(self, request: HttpRequest) -> None:
         """Read one page and remember whether the count stopped."""
         super().get_results(request)
-        paginator = cast("BoundedPaginator", self.paginator)
         if not self.multi_page:
             # Django would look for all matching rows again.
-            self.result_list = paginator.page(1).object_list
-        self.at_least = paginator.count if paginator.cut else 0
-
-
-def wanted_page(request: HttpRequest) -> int:
-    """Return the page that was asked for, as far as there may be one."""
-    text = request.GET.get(PAGE_VAR, "")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
-    return max(number, 1)
+            self.result_list = self.paginator.page(1).object_list
+        self.at_least = MOST if self.result_count >= MOST else 0

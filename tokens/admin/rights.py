@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from tokens.admin.paging import BoundedList, BoundedPaginator, wanted_page
+from tokens.admin.paging import BoundedList, BoundedPaginator
 from tokens.models.rights import EVENTS, POLICY, REVOKE, REVOKE_SERVICE, SERVICES, TOKENS
 from tokens.origin import Door, Origin
 from tokens.requests import browser_origin
@@ -70,10 +70,6 @@ class LookOnlyAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
         """Use the list that stops counting."""
         return BoundedList
-
-    def get_paginator(self, request: HttpRequest, *arguments: Any, **more: Any) -> BoundedPaginator:
-        """Return the pages, of which the one that is asked for is looked for first."""
-        return BoundedPaginator(*arguments, wanted=wanted_page(request), **more)
 
     def get_urls(self) -> list[Any]:
         """Return the two pages."""
