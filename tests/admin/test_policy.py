@@ -85,7 +85,10 @@ def test_the_preview_counts_each_rule_and_saves_nothing(
 ) -> None:
     answer = as_carol(POLICY).post(PAGE, typed(**STRICT))
     page = answer.content.decode()
-    assert "This would put 3 tokens of 2 people out of policy; 1 of these tokens was used today." in page
+    assert (
+        "This would put 3 tokens of 2 people out of policy; 1 of these tokens was used today."
+        in page
+    )
     assert "Nothing stops by itself" in page
     found = {line.rule: (line.tokens, line.people, line.used) for line in lines(answer)}
     assert found == {
