@@ -85,7 +85,10 @@ def test_the_preview_counts_each_rule_and_saves_nothing(
 ) -> None:
     answer = as_carol(POLICY).post(PAGE, typed(**STRICT))
     page = answer.content.decode()
-    assert "This would put 3 tokens of 2 people out of policy; 1 of these was used today." in page
+    assert (
+        "This would put 3 tokens of 2 people out of policy; 1 of these tokens was used today."
+        in page
+    )
     assert "Nothing stops by itself" in page
     found = {line.rule: (line.tokens, line.people, line.used) for line in lines(answer)}
     assert found == {
@@ -316,7 +319,9 @@ def test_the_numbers_shown_are_the_rows_that_the_saved_rules_refuse(
             if not policy.within_policy(facts(token), rules, NOON)
         ]
         accepted = AccessToken.objects.filter(policy.accepted_q(rules, NOON)).count()
+        listed = set(policy_change.outside(AccessToken.objects.all(), rules, NOON))
         transaction.set_rollback(True)
+    assert listed == set(refused)
     assert effect.total.tokens == len(refused)
     assert effect.total.people == len({token.owner_id for token in refused})
     assert effect.total.used == sum(token.pk in used for token in refused)

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from skytells_console.models import User
 from tests.admin.conftest import REVOKE, VIEW, Signer
 from tests.cast import Clock, issue, make_user, origin
-from tests.views.test_listing import use
+from tests.views.test_listing import many, use
 from tokens import lifecycle, secret
 from tokens.admin import paging
 from tokens.models import AccessToken, TokenEvent
@@ -66,6 +66,9 @@ def field(alice: User, bob: User, clock: Clock) -> dict[str, AccessToken]:
         ({"via": "device"}, set()),
         ({"q": "alice@example.com"}, {"writer", "endless"}),
         ({"q": "ALICE@"}, {"writer", "endless"}),
+        ({"q": "alic"}, {"writer", "endless"}),
+        ({"q": "alice a"}, {"writer", "endless"}),
+        ({"q": "at@home"}, set()),
         ({"q": "wri"}, {"writer"}),
         ({"q": "riter"}, set()),
         ({"q": "nobody"}, set()),
@@ -80,6 +83,11 @@ def test_the_list_is_narrowed(
     query: dict[str, str], found: set[str], field: dict[str, AccessToken], as_carol: Signer
 ) -> None:
     assert names(as_carol(VIEW), **query) == found
+
+
+def test_a_name_that_looks_like_an_address_is_found(alice: User, as_carol: Signer) -> None:
+    issue(alice, "root@build-7")
+    assert names(as_carol(VIEW), q="root@bui") == {"root@build-7"}
 
 
 def test_a_token_is_found_by_its_public_id_and_its_last_four(
@@ -152,6 +160,31 @@ def test_counting_stops(
     assert answer.context["cl"].result_count == 3
     assert "3 or more match" in answer.content.decode()
     assert "5000 or more" not in answer.content.decode()
+
+
+def test_each_page_holds_its_rows_in_order(alice: User, as_carol: Signer, clock: Clock) -> None:
+    many(alice, 130, clock.now)
+    issue(alice, "newest")
+    newest = list(AccessToken.objects.newest_first())
+    client = as_carol(VIEW)
+    for page in (1, 2, 3):
+        shown = client.get(LIST, {"p": page}).context["cl"]
+        assert list(shown.result_list) == newest[50 * (page - 1) : 50 * page]
+        assert shown.result_count == 131
+
+
+def test_a_page_is_read_with_few_queries_wherever_it_is(
+    alice: User, as_carol: Signer, clock: Clock
+) -> None:
+    many(alice, 130, clock.now)
+    client = as_carol(VIEW)
+    for query in ({}, {"p": "3"}, {"status": "never_used"}, {"status": "paused"}, {"q": "token"}):
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get(LIST, query).status_code == 200
+        # The session, the person, the keys, and the page's rows where there are any.
+        asking = [each["sql"] for each in asked if "tokens_accesstoken" in each["sql"]]
+        assert len(asking) <= 2, query
+        assert len(asked) <= 6, query
 
 
 # --- What leaves ---------------------------------------------------------------------------------

@@ -92,6 +92,24 @@ def test_the_place_in_the_list_is_the_status_that_is_shown(
 
 
 @pytest.mark.parametrize("seed", range(2))
+def test_each_status_finds_just_the_tokens_that_show_it(
+    clock: Clock, alice: User, seed: int
+) -> None:
+    in_random_states(alice, 120, clock.now, seed)
+    tokens = standing.with_rotation(AccessToken.objects.all(), clock.now)
+    found = {
+        status: set(tokens.filter(standing.status_q(status, clock.now)).values_list("pk", flat=True))
+        for status in Status
+    }
+    for token in tokens.select_related("owner", "activity"):
+        activity = getattr(token, "activity", None)
+        last_used_at = activity.last_used_at if activity else None
+        shown = status_of(token.liveness(), last_used_at, clock.now, rotating=token.rotating)
+        assert [each for each in Status if token.pk in found[each]] == [shown], token.liveness()
+    assert sum(map(bool, found.values())) >= len(Status) - 1
+
+
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("q", ["", "token-00"])
 def test_each_chip_counts_the_rows_it_leads_to(
     clock: Clock, as_alice: Client, alice: User, seed: int, q: str

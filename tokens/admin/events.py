@@ -21,7 +21,7 @@ from tokens import audit
 from tokens.admin.exporting import csv_of_events, lines_of_events
 from tokens.admin.filters import Choice
 from tokens.admin.pages import page
-from tokens.admin.paging import BoundedList, BoundedPaginator
+from tokens.admin.paging import BoundedList
 from tokens.admin.rights import EVENTS, LookOnlyAdmin
 from tokens.models import EventDetail, TokenEvent
 from tokens.origin import Door
@@ -95,7 +95,6 @@ class EventAdmin(LookOnlyAdmin):
     sortable_by = ()
     search_fields = ("kind",)
     search_help_text = "Address of the owner or actor, public id of a token, or a day as 2026-11-23"
-    paginator = BoundedPaginator
 
     def get_urls(self) -> list[Any]:
         """Return the pages of every list, and the exports."""

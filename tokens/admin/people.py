@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -18,7 +18,6 @@ from django.views.decorators.http import require_http_methods
 from tokens import audit, secret
 from tokens.admin.identifying import standing
 from tokens.admin.pages import page
-from tokens.admin.paging import BoundedList, BoundedPaginator
 from tokens.admin.revoking import Doomed, doomed_of, end
 from tokens.admin.rights import REVOKE, TOKENS, LookOnlyAdmin, admin_origin
 from tokens.forms import RevokeForm
@@ -51,19 +50,14 @@ class PersonAdmin(LookOnlyAdmin):
     ordering = ("email",)
     sortable_by = ()
     search_fields = ("email",)
-    search_help_text = "Start of the address"
-    paginator = BoundedPaginator
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
-        """Use the list that stops counting."""
-        return BoundedList
+    search_help_text = "Start of the address or of the name"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Narrow by the start of the address."""
+        """Narrow by the start of the address or of the name."""
         word = search_term.strip().replace("\0", "")
-        return queryset.filter(email__istartswith=word), False
+        return (queryset.filter(called_q(word)) if word else queryset), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -90,6 +84,11 @@ class PersonAdmin(LookOnlyAdmin):
     def joined(self, person: Any) -> str:
         """Show the day of the account's beginning."""
         return f"{person.date_joined:%-d %b %Y}"
+
+
+def called_q(word: str) -> Q:
+    """Return the condition for people whose address or name begins with a word."""
+    return Q(email__istartswith=word) | Q(name__istartswith=word)
 
 
 def _person_page(request: HttpRequest, pk: int) -> HttpResponse:

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from tokens.admin.paging import BoundedList, BoundedPaginator
 from tokens.models.rights import EVENTS, POLICY, REVOKE, REVOKE_SERVICE, SERVICES, TOKENS
 from tokens.origin import Door, Origin
 from tokens.requests import browser_origin
@@ -64,6 +65,11 @@ class LookOnlyAdmin(ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_max_show_all = 0
+    paginator = BoundedPaginator
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
+        """Use the list that stops counting."""
+        return BoundedList
 
     def get_urls(self) -> list[Any]:
         """Return the two pages."""

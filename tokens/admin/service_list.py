@@ -16,7 +16,6 @@ from django.views.decorators.http import require_http_methods
 
 from tokens import relying_parties, secret
 from tokens.admin.pages import page
-from tokens.admin.paging import BoundedList, BoundedPaginator
 from tokens.admin.rights import REVOKE_SERVICE, SERVICES, LookOnlyAdmin, admin_origin
 from tokens.models import Service, TokenUse
 from tokens.reauth import Purpose, fresh_proof_required
@@ -39,11 +38,6 @@ class ServiceAdmin(LookOnlyAdmin):
     sortable_by = ()
     search_fields = ("name",)
     search_help_text = "Start of the name, or the client id"
-    paginator = BoundedPaginator
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
-        """Use the list that stops counting."""
-        return BoundedList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return all services, each with the last day on which a token was accepted for it."""

@@ -27,7 +27,7 @@ from tokens.admin.filters import (
     UseFilter,
     ViaFilter,
 )
-from tokens.admin.paging import BoundedList, BoundedPaginator
+from tokens.admin.people import called_q
 from tokens.admin.rights import REVOKE, TOKENS, LookOnlyAdmin
 from tokens.admin.token_page import token_page
 from tokens.models import AccessToken
@@ -61,18 +61,13 @@ class TokenAdmin(LookOnlyAdmin):
     ordering = ("-created_at", "-id")
     sortable_by = ()
     search_fields = ("name",)
-    search_help_text = "Owner's address, start of the name, public id, or last four of the value"
-    paginator = BoundedPaginator
+    search_help_text = "Start of the name or of its owner's, address, public id, or last four"
     actions = ("revoke_selected", "export_selected")
 
     def get_urls(self) -> list[Any]:
         """Return the pages of every list, and the export."""
         export = self.admin_site.admin_view(self.export)
         return [path("export.csv", export, name="tokens_export"), *super().get_urls()]
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
-        """Use the list that stops counting."""
-        return BoundedList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessToken]:
         """Return all tokens, each with whether it is being rotated."""
@@ -122,9 +117,14 @@ class TokenAdmin(LookOnlyAdmin):
         return csv_of_tokens(queryset.filter(pk__in=_chosen(request, queryset, "pk")))
 
     @admin.display(description="Owner")
-    def who(self, token: AccessToken) -> str:
-        """Show whose it is."""
-        return str(token.owner.email)
+    def who(self, token: AccessToken) -> SafeString:
+        """Show whose it is: the name, which is no key, over the address, which is one."""
+        owner = token.owner
+        local, at, domain = owner.email.rpartition("@")
+        address = format_html("{}<wbr>{}{}", local, at, domain)
+        if not owner.name:
+            return address
+        return format_html('{}<span class="under">{}</span>', owner.name, address)
 
     @admin.display(description="Name")
     def named(self, token: AccessToken) -> str:
@@ -181,10 +181,12 @@ def _matching(word: str) -> Q:
         return Q(public_id=uuid.UUID(word))
     except ValueError:
         pass
-    if "@" in word:
-        people = get_user_model()._default_manager.filter(email__istartswith=word)
-        return Q(owner_id__in=people.values("pk"))
-    named = Q(name__istartswith=word)
+    owners = get_user_model()._default_manager.filter(called_q(word))
+    owned = Q(owner_id__in=owners.values("pk"))
+    if "@" in word and owners.exists():
+        # Whole addresses are looked up most, and are quick where nothing else is looked for.
+        return owned
+    named = owned | Q(name__istartswith=word)
     return named | Q(last4=word.lower()) if len(word) == 4 else named
 
 

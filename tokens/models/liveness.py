@@ -71,13 +71,14 @@ def not_ended_q(now: datetime, *, of: str = "") -> Q:
     ``of`` leads to the token from another row, such as ``replaces__``.
     """
     return (
-        _to_come(f"{of}revoked_at", now)
-        & _to_come(f"{of}retire_at", now)
-        & _to_come(f"{of}expires_at", now)
+        to_come_q(f"{of}revoked_at", now)
+        & to_come_q(f"{of}retire_at", now)
+        & to_come_q(f"{of}expires_at", now)
     )
 
 
-def _to_come(field: str, now: datetime) -> Q:
+def to_come_q(field: str, now: datetime) -> Q:
+    """Return the condition for rows whose time in ``field`` is unknown or has not come, NULLs spelled out."""
     return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__gt": now})
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Count, F, Q, QuerySet
 
 from tokens import scopes as catalogue
 from tokens.models import AccessToken, TokenConsumer
-from tokens.models.liveness import live_q
+from tokens.models.liveness import live_q, not_ended_q
 from tokens.models.many import one_of
-from tokens.policy import Rules, fits, open_replacement_q
+from tokens.policy import Rules, open_replacement_q
 
 # How far back the preview looks for requests from networks that would be refused.
 LOOK_BACK = timedelta(days=30)
@@ -69,7 +70,7 @@ class Effect:
         return (
             f"This would put {_count(total.tokens, 'token', 'tokens')} of "
             f"{_count(total.people, 'person', 'people')} out of policy; "
-            f"{total.used} of these {'was' if total.used == 1 else 'were'} used today."
+            f"{total.used} of these tokens {'was' if total.used == 1 else 'were'} used today."
         )
 
 
@@ -78,48 +79,72 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def outside(rows: Tokens, rules: Rules, now: datetime) -> Tokens:
-    """Narrow to live tokens that the rules would refuse once they block."""
-    inside = fits(rules, now)
-    found: Tokens = rows.filter(live_q(now)).alias(inside=inside).filter(inside=False)
+    """Narrow to live tokens that the rules would refuse once they block.
+
+    A token is refused when it breaks one rule at least, so the conditions are those of the preview's
+    lines; a property test holds them to the verdict's own condition.
+    """
+    found: Tokens = rows.filter(live_q(now) & _any_of(_broken(rules)))
     return found
 
 
 def effect(
     rules: Rules, now: datetime, *, today: datetime, idle_after_days: int | None = None
 ) -> Effect:
-    """Return what the rules would do at ``now``. Exact, and two queries; two more for networks.
+    """Return what the rules would do at ``now``. Exact, with four queries to seven.
 
     ``today`` is the first moment of the reader's day; ``idle_after_days`` counts what is so long
     unused that the policy would begin to end it.
     """
-    broken = [*_broken(rules), ("In total, each token counted once", Q())]
-    used = Q(activity__last_used_at__gte=today)
-    counts: dict[str, Count] = {}
-    for place, (_, condition) in enumerate(broken):
-        counts[f"tokens_{place}"] = Count("pk", filter=condition)
-        counts[f"used_{place}"] = Count("pk", filter=condition & used)
-    rows = outside(AccessToken.objects.all(), rules, now).order_by()
-    # Summed by person first: counting different people a rule would sort the tokens once a rule.
-    people = list(rows.values_list("owner_id").annotate(**counts))
+    rows = _broken(rules)
+    broken = [*rows, ("In total, each token counted once", _any_of(rows))]
+    by_rule = [Count("pk", filter=condition) for _, condition in broken]
+    living, away = AccessToken.objects.filter(not_ended_q(now)), _switched_off()
+    # The last use is looked up of what was used today, not of every token.
+    used = _by_owner(living.filter(activity__last_used_at__gte=today), away, *by_rule).values()
+    people = _by_owner(living, away, *by_rule, Count("pk"))
     *lines, total = [
         Line(
             rule,
-            sum(row[1 + 2 * place] for row in people),
-            sum(row[1 + 2 * place] > 0 for row in people),
-            sum(row[2 + 2 * place] for row in people),
+            sum(numbers[place] for numbers in people.values()),
+            sum(numbers[place] > 0 for numbers in people.values()),
+            sum(numbers[place] for numbers in used),
         )
         for place, (rule, _) in enumerate(broken)
     ]
-    living = _living(now, idle_after_days)
     return Effect(
         [line for line in lines if line.tokens],
         total,
-        sum(live for live, _, _ in living),
-        sum(idle for _, idle, _ in living),
-        sum(live - replacing >= rules.max_live_tokens for live, _, replacing in living),
-        _elsewhere(rules, now) if rules.networks_limited else None,
-        frozenset(row[0] for row in people),
+        sum(numbers[-1] for numbers in people.values()),
+        _idle(living, away, now, idle_after_days) if idle_after_days else 0,
+        _full({owner: numbers[-1] for owner, numbers in people.items()}, away, rules, now),
+        _elsewhere(living, away, rules, now) if rules.networks_limited else None,
+        frozenset(owner for owner, numbers in people.items() if numbers[-2]),
     )
+
+
+def _switched_off() -> frozenset[int]:
+    """Return the people whose tokens do not live, because their accounts are switched off."""
+    off = get_user_model()._default_manager.filter(is_active=False)
+    return frozenset(off.values_list("pk", flat=True))
+
+
+def _by_owner(tokens: Tokens, away: frozenset[int], *counts: Count) -> dict[int, list[int]]:
+    """Return the numbers of each person who is not ``away``, by the person's id.
+
+    Summed by person first: counting different people a rule would sort the tokens once a rule. Who
+    is away is left out afterwards, which spares every token the look at its owner.
+    """
+    named = {f"number_{place}": count for place, count in enumerate(counts)}
+    rows = tokens.order_by().values_list("owner_id").annotate(**named)
+    return {owner: numbers for owner, *numbers in rows if owner not in away}
+
+
+def _any_of(broken: list[tuple[str, Q]]) -> Q:
+    found = Q(pk__isnull=True)
+    for _, condition in broken:
+        found |= condition
+    return found
 
 
 def _broken(rules: Rules) -> list[tuple[str, Q]]:
@@ -145,35 +170,30 @@ def _broken(rules: Rules) -> list[tuple[str, Q]]:
     return rows
 
 
-def _living(now: datetime, idle_after_days: int | None) -> list[tuple[int, int, int]]:
-    """Return of each person how many tokens live, how many of them idle, how many replace one."""
-    idle = Q(pk__isnull=True)
-    if idle_after_days:
-        since = now - timedelta(days=idle_after_days)
-        idle = Q(activity__last_used_at__lte=since)
-        idle |= Q(activity__isnull=True, created_at__lte=since)
-    counted = (
-        AccessToken.objects.filter(live_q(now))
-        .order_by()
-        .values("owner_id")
-        .annotate(
-            live=Count("pk"),
-            idle=Count("pk", filter=idle),
-            replacing=Count("pk", filter=open_replacement_q(now)),
-        )
+def _idle(living: Tokens, away: frozenset[int], now: datetime, after_days: int) -> int:
+    """Return how many living tokens the policy would begin to end for want of use."""
+    since = now - timedelta(days=after_days)
+    never = Q(activity__isnull=True, created_at__lte=since)
+    idle = living.filter(Q(activity__last_used_at__lte=since) | never)
+    return sum(number for (number,) in _by_owner(idle, away, Count("pk")).values())
+
+
+def _full(held: dict[int, int], away: frozenset[int], rules: Rules, now: datetime) -> int:
+    """Return how many people have as many living tokens as they may; a rotating pair counts once."""
+    pairs = _by_owner(AccessToken.objects.filter(open_replacement_q(now)), away, Count("pk"))
+    return sum(
+        number - pairs.get(owner, [0])[0] >= rules.max_live_tokens for owner, number in held.items()
     )
-    return list(counted.values_list("live", "idle", "replacing"))
 
 
-def _elsewhere(rules: Rules, now: datetime) -> Elsewhere:
+def _elsewhere(living: Tokens, away: frozenset[int], rules: Rules, now: datetime) -> Elsewhere:
     recent = TokenConsumer.objects.filter(last_at__gt=now - LOOK_BACK, network__gt="")
     seen = recent.order_by().values_list("network", flat=True).distinct()
     these, networks = one_of([network for network in seen if _is_barred(network, rules)])
     # One parameter, because there may be more networks than a statement has room for parameters.
     barred = recent.extra(where=[f"network {these}"], params=[networks])  # noqa: S610
-    tokens = AccessToken.objects.filter(live_q(now), pk__in=barred.values("token_id"))
-    people = list(tokens.order_by().values_list("owner_id").annotate(number=Count("pk")))
-    return Elsewhere(sum(row[1] for row in people), frozenset(row[0] for row in people))
+    people = _by_owner(living.filter(pk__in=barred.values("token_id")), away, Count("pk"))
+    return Elsewhere(sum(number for (number,) in people.values()), frozenset(people))
 
 
 def _is_barred(network: str, rules: Rules) -> bool:
