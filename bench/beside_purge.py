@@ -24,10 +24,11 @@ _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 def main() -> int:
     """Measure both places on each database; return 1 when people wait more than twice as long."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=stage.bounded(1, 20), default=4)
+    parser.add_argument("--rounds", type=stage.bounded(1, 40), default=4)
     parser.add_argument("--seconds", type=stage.bounded(1, 60), default=6)
     parser.add_argument("--connections", type=stage.bounded(1, 64), default=2)
     parser.add_argument("--tokens", type=stage.bounded(1_000, 2_000_000), default=150_000)
+    parser.add_argument("--places", default=",".join(PLACES), help="which of api, page")
     parser.add_argument("--databases", default=",".join(stage.DATABASES))
     parser.add_argument("--server", type=stage.check_loopback, default=stage.SERVER)
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
@@ -62,7 +63,7 @@ def measure(database: str, here: stage.Stage, session: str, options: argparse.Na
         load(port, "api", headers["api"], options.connections, 2)
         load(port, "page", headers["page"], options.connections, 2)
         for each in range(options.rounds):
-            for place in PLACES:
+            for place in options.places.split(","):
                 for purging in (False, True) if each % 2 else (True, False):
                     beside = _purge(here) if purging else None
                     found = load(port, place, headers[place], options.connections, options.seconds)
@@ -73,7 +74,7 @@ def measure(database: str, here: stage.Stage, session: str, options: argparse.Na
                         beside.wait()
                     waits.setdefault((place, purging), []).append(found)
     worst = 0.0
-    for place in PLACES:
+    for place in options.places.split(","):
         quiet, busy = (statistics.median(waits[place, purging]) for purging in (False, True))
         worst = max(worst, busy / quiet)
         print(f"{database} {place}: p99 {quiet:.1f} ms, beside a purge {busy:.1f} ms, ", end="")

@@ -12,6 +12,7 @@ import gunicorn
 from django.core.exceptions import ImproperlyConfigured
 from gunicorn.glogging import Logger
 
+from skytells_console import handover
 from skytells_console.env import Env
 from skytells_console.logging import JsonFormatter, RedactFilter
 
@@ -81,9 +82,21 @@ logger_class = RedactingLogger
 
 def on_starting(server: Any) -> None:
     """Give the workers a folder to count requests in together; each start begins with an empty one."""
+    handover.begin(server.cfg.workers)
     if not (os.environ.get("METRICS_SECRET") or os.environ.get("METRICS_SECRET_FILE")):
         return
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="console-metrics-")
+
+
+def post_worker_init(worker: Any) -> None:
+    """Say that this worker answers from now on."""
+    handover.worker_is_ready()
+
+
+def pre_exec(server: Any) -> None:
+    """Hand the sockets on, where systemd gave them."""
+    if server.systemd:
+        handover.put_where_systemd_does(server.LISTENERS)
 
 
 def on_exit(server: Any) -> None:

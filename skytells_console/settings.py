@@ -68,7 +68,7 @@ MIDDLEWARE = [
     "skytells_console.middleware.HeadMiddleware",
     "skytells_console.middleware.ApiDoorMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "skytells_console.static_files.StaticFilesMiddleware",
     "skytells_console.middleware.PageHeadersMiddleware",
     "skytells_console.middleware.PageCompressionMiddleware",
     "skytells_console.middleware.BodyBoundMiddleware",

@@ -64,8 +64,8 @@ def test_a_service_starts_what_exists(unit: Path) -> None:
             parser = load_command_class(ours[name], name).create_parser("manage.py", name)
             parser.parse_args(options)
         else:
-            assert arguments[:2] == ["-m", "gunicorn"]
-            assert (DEPLOY.parent / arguments[3]).exists()
+            assert arguments[0] == f"{CURRENT}.venv/bin/gunicorn"
+            assert (DEPLOY.parent / arguments[2]).exists()
 
 
 def test_every_task_has_a_timer_and_every_timer_a_task() -> None:
@@ -101,7 +101,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert analyze is not None
     folder = tmp_path / "etc/systemd/system"
     shutil.copytree(DEPLOY / "systemd", folder)
-    for program in (PYTHON, f"{CURRENT}deploy/export-events", "/bin/kill"):
+    for program in (PYTHON, f"{CURRENT}deploy/export-events", f"{CURRENT}deploy/hand-over"):
         (tmp_path / program[1:]).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / program[1:]).touch(mode=0o755)
     # A unit that is not there is not what is asked about: this is no whole machine.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
+from django.test import override_settings
 
 from skytells_console.models import User
 from tests.cast import NOON, Clock, issue, origin
@@ -26,11 +28,25 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
+@pytest.fixture(scope="session")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the release's static files were collected."""
+    folder = tmp_path_factory.mktemp("collected")
+    with override_settings(STATIC_ROOT=str(folder)):
+        call_command("collectstatic", "--no-input", "--no-post-process", "--verbosity=0")
+    return folder
+
+
 @pytest.fixture
 def well(
-    clock: Clock, settings: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clock: Clock,
+    settings: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    collected: Path,
 ) -> SimpleNamespace:
     """Return the settings of an installation with which nothing is wrong."""
+    settings.STATIC_ROOT = str(collected)
     mark = tmp_path / "backup-done"
     mark.touch()
     settings.PUBLIC_URL, settings.TLS = "https://console.example.com", True
@@ -84,6 +100,24 @@ def open_secret(well: Any, here: Any) -> None:
     secret.write_text("x")
     secret.chmod(0o644)
     here.patch.setenv("TOKEN_PEPPERS_FILE", str(secret))
+
+
+def open_database_url(well: Any, here: Any) -> None:
+    secret = here.folder / "database_url"
+    secret.write_text("x")
+    secret.chmod(0o640)
+    here.patch.setenv("DATABASE_URL_FILE", str(secret))
+
+
+def nothing_collected(well: Any, here: Any) -> None:
+    well.STATIC_ROOT = str(here.folder / "static")
+
+
+def collected_from_another_release(well: Any, here: Any) -> None:
+    old = here.folder / "static"
+    shutil.copytree(well.STATIC_ROOT, old)
+    (old / "css/console.css").write_text("")
+    well.STATIC_ROOT = str(old)
 
 
 def migrations_wait(well: Any, here: Any) -> None:
@@ -169,6 +203,9 @@ CASES: dict[Callable[[Any, Any], None], tuple[str, str, str, str]] = {
     plain_http: ("settings", "fault", "in the clear", "https address"),
     bench: ("settings", "fault", "CONSOLE_BENCH", "Remove CONSOLE_BENCH"),
     open_secret: ("settings", "fault", "TOKEN_PEPPERS_FILE", "chmod 600"),
+    open_database_url: ("settings", "fault", "DATABASE_URL_FILE", "chmod 600"),
+    nothing_collected: ("pages", "fault", "not those of this release", "collectstatic"),
+    collected_from_another_release: ("pages", "fault", "not those of", "reload or restart"),
     migrations_wait: ("database", "fault", "Migrations wait", "migrate"),
     database_away: ("database", "fault", "does not answer", "DATABASE_URL"),
     no_mail_server: ("mail", "warning", "only printed", "EMAIL_HOST"),

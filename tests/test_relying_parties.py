@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -249,6 +250,25 @@ def test_create_service_prints_what_works_once() -> None:
     assert told == "Store the secret now: it cannot be shown again.\n"
 
 
+def test_create_service_prints_json_for_programs() -> None:
+    printed, _ = run("create_service", "billing", "--scopes=keys.read", "--format=json")
+    found = json.loads(printed)
+    assert found.keys() == {"service", "scopes", "client_id", "client_secret"}
+    assert relying_parties.authenticate(found["client_id"], found["client_secret"]) is not None
+
+
+def test_a_dry_run_checks_a_service_and_registers_none() -> None:
+    assert run("create_service", "billing", "--scopes=keys.read", "--dry-run") == (
+        "",
+        "Such a service can be registered.\n",
+    )
+    assert not Service.objects.exists()
+    assert not TokenEvent.objects.exists()
+    register()
+    with pytest.raises(CommandError, match=r"There is or was a service called billing"):
+        run("create_service", "billing", "--scopes=keys.read", "--dry-run")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -278,6 +298,23 @@ def test_revoke_service_takes_either_name(clock: Clock, named: str) -> None:
     clock.tick(days=1)
     printed, _ = run("revoke_service", getattr(made.service, named))
     assert printed == "billing was revoked on 2026-11-23 12:00 UTC already.\n"
+
+
+def test_a_dry_run_says_which_service_would_be_revoked() -> None:
+    made = register()
+    printed, _ = run("revoke_service", "billing", "--dry-run")
+    assert printed == "billing would be revoked.\n"
+    assert proves(made)
+    said = [
+        json.loads(run("revoke_service", "billing", "--format=json", *more)[0])
+        for more in (["--dry-run"], [], [])
+    ]
+    assert [(each["dry_run"], each["revoked"]) for each in said] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
+    assert [each["revoked_at"] is None for each in said] == [True, False, False]
 
 
 def test_revoke_service_names_those_that_there_are() -> None:

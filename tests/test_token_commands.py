@@ -6,6 +6,7 @@ import io
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.cast import NOON, Clock, issue, origin
 from tests.operations import process, run
 from tests.threads import together
 from tokens import authentication, lifecycle, projects, secret
+from tokens.management.operation import Operation
 from tokens.models import AccessToken, Notice, TokenEvent
 
 pytestmark = pytest.mark.django_db
@@ -176,6 +178,22 @@ def test_a_limit_says_that_there_is_more(clock: Clock, alice: User) -> None:
         printed = run("list_tokens", f"--limit={limit}", stderr=said)
         assert len(printed.splitlines()) == limit + 1
         assert ("There are more" in said.getvalue()) is more
+
+
+def test_a_table_of_any_length_is_printed_as_it_is_read() -> None:
+    ahead: list[int] = []
+    screen = io.StringIO()
+
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(5000):
+            ahead.append(number + 1 - screen.getvalue().count("\n"))
+            yield (f"token {number}",)
+
+    shown = Operation(stdout=screen).rows(["name"], rows(), {"format": "table"})
+    assert shown == 5000
+    assert screen.getvalue().split("\n")[:2] == ["Name", "token 0"]
+    assert screen.getvalue().endswith("token 4999\n")
+    assert max(ahead) <= 1001
 
 
 def test_listing_costs_as_many_queries_for_one_as_for_fifty(clock: Clock, alice: User) -> None:

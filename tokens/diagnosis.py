@@ -5,6 +5,7 @@ Whether timers run is read from what they leave undone, so that no job has to re
 
 from __future__ import annotations
 
+import filecmp
 import ipaddress
 import os
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.staticfiles import finders
 from django.core.mail import get_connection
 from django.db import DatabaseError, connection
 
@@ -30,6 +32,13 @@ MAIL_WAITS = timedelta(hours=1)
 SEALED_WITHIN = timedelta(days=2)
 PURGED_WITHIN = timedelta(days=97)
 BACKED_UP_WITHIN = timedelta(hours=26)
+SECRET_FILES = (
+    "SECRET_KEY_FILE",
+    "TOKEN_PEPPERS_FILE",
+    "EMAIL_HOST_PASSWORD_FILE",
+    "DATABASE_URL_FILE",
+    "METRICS_SECRET_FILE",
+)
 _LATEST = 200
 _LOOPBACK_SHARE = 0.9
 _FEW = 20
@@ -92,7 +101,7 @@ def _settings(now: datetime) -> Iterator[Finding]:
             "CONSOLE_BENCH lets values of tokens be written to a file.",
             "Remove CONSOLE_BENCH.",
         )
-    for name in ("SECRET_KEY_FILE", "TOKEN_PEPPERS_FILE", "EMAIL_HOST_PASSWORD_FILE"):
+    for name in SECRET_FILES:
         path = os.environ.get(name, "")
         if path and Path(path).exists() and Path(path).stat().st_mode & 0o077:
             yield _fault(
@@ -100,6 +109,28 @@ def _settings(now: datetime) -> Iterator[Finding]:
                 f"Others on this machine can read the file of {name}.",
                 f"Run chmod 600 {path}, then change the secret if somebody may have read it.",
             )
+
+
+def _pages(now: datetime) -> Iterator[Finding]:
+    """Compare the collected files with this release's: pages fail without them, or look like old ones."""
+    if settings.DEBUG:
+        return
+    # Of two files with one name, the first that is found is collected.
+    sources = {
+        name: storage.path(name)
+        for finder in reversed(list(finders.get_finders()))
+        for name, storage in reversed(list(finder.list(None)))
+    }
+    folder = Path(settings.STATIC_ROOT)
+    copies = ((source, folder / name) for name, source in sources.items())
+    if not all(
+        copy.exists() and filecmp.cmp(source, copy, shallow=False) for source, copy in copies
+    ):
+        yield _fault(
+            "pages",
+            f"The static files in {folder} are not those of this release.",
+            "Run manage.py collectstatic --no-input, then reload or restart the console.",
+        )
 
 
 def _database(now: datetime) -> Iterator[Finding]:
@@ -255,6 +286,7 @@ def _warning(about: str, what: str, mend: str) -> Finding:
 
 CHECKS: dict[str, Check] = {
     "settings": _settings,
+    "pages": _pages,
     "database": _database,
     "mail": _mail,
     "timers": _timers,

@@ -12,6 +12,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -24,6 +25,7 @@ from tokens.origin import Door, Origin
 
 INTERRUPTED = 130
 _BAR = 30
+_LAID_OUT = 1_000
 
 
 class Operation(BaseCommand):
@@ -93,13 +95,17 @@ class Operation(BaseCommand):
                 self.stdout.write(json.dumps(dict(zip(columns, row, strict=True)), default=str))
                 count += 1
             return count
+        remaining = iter(rows)
+        # The first rows set the widths, so that a table of any length costs no more memory than these.
         cells = [[_words(column) for column in columns]]
-        cells += [[_shown(value) for value in row] for row in rows]
+        cells += [[_shown(value) for value in row] for row in islice(remaining, _LAID_OUT)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for row in cells:
+        count = -1
+        for row in chain(cells, ([_shown(value) for value in row] for row in remaining)):
             line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
             self.stdout.write(line.rstrip())
-        return len(cells) - 1
+            count += 1
+        return count
 
     def note(self, sentence: str) -> None:
         """Tell the person something that is no part of the answer, on standard error."""
