@@ -522,3 +522,36 @@ def test_only_requests_from_allowed_networks_may_use_a_token(
     rules = policy.rules_of(PolicyRow(allowed_networks="203.0.113.0/24\n2001:db8::/32\n"))
     assert policy.network_allowed(address, rules) is allowed
     assert policy.network_allowed(address, OPEN)
+
+
+# --- Outside the rules, said and counted ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        PolicyRow(),
+        PolicyRow(max_lifetime_days=30),
+        PolicyRow(max_lifetime_days=60, max_write_lifetime_days=20),
+        PolicyRow(no_expiration_allowed=False),
+        PolicyRow(allowed_scopes="projects.read"),
+        PolicyRow(allowed_scopes="projects.read", max_lifetime_days=7, no_expiration_allowed=False),
+    ],
+)
+def test_a_token_has_a_reason_exactly_where_it_is_counted_as_outside(
+    clock: Clock, alice: User, rules: PolicyRow
+) -> None:
+    for number, granted in enumerate((READ, WRITE)):
+        for days in (1, 7, 20, 30, 31, 60, 90, None):
+            end = None if days is None else clock.now + days * DAY
+            issue(alice, f"{number} {days}", scopes=granted, expires_at=end)
+    in_force = policy.rules_of(rules)
+    rows = AccessToken.objects.annotate(fits=policy.fits(in_force, clock.now))
+    said = {row.name: policy.misfit(facts(row), in_force) for row in rows}
+    counted = {row.name for row in rows if not row.fits}  # type: ignore[attr-defined]
+    assert {name for name, reason in said.items() if reason} == counted
+    assert bool(counted) is (rules != PolicyRow())
+
+
+def facts(token: AccessToken) -> policy.TokenFacts:
+    return policy.TokenFacts(token.created_at, token.expires_at, token.scope_names)

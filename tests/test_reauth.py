@@ -48,6 +48,7 @@ def test_what_was_typed_comes_back_with_the_question_and_counts(stale: Client) -
     asked = create(stale)
     assert asked.status_code == 422
     assert "Next: create cli-macbook, with 2 scopes, until 2" in text_of(asked)
+    assert "<strong>create cli-macbook</strong>, with" in asked.content.decode()
     assert AccessToken.objects.count() == 0
     fields = [pair for pair in hidden_fields(asked) if pair[0] != "csrfmiddlewaretoken"]
     data: dict[str, list[str]] = {"proof_password": [PASSWORD]}

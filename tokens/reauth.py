@@ -117,11 +117,13 @@ def _ask(
         if name not in _OWN_FIELDS
         for value in values
     ]
+    next_text, _, details = purpose.describe(request).partition(", with ")
     context = {
         "action_url": _here(request),
         "kept": [] if opening else kept,
         "proof_for": "GET" if opening else "POST",
-        "next_text": purpose.describe(request),
+        "next_text": next_text,
+        "next_details": f", with {details}" if details else "",
         "submit_label": "Continue" if opening else purpose.submit_label,
         "email": getattr(request.user, "email", ""),
         "error": fault,

@@ -11,7 +11,7 @@ from tokens.views.detail import token_detail
 from tokens.views.device import approve_device, deny_device, enter_code
 from tokens.views.editing import edit_token, narrow_token
 from tokens.views.listing import token_list
-from tokens.views.muting import mute_scope
+from tokens.views.muting import keep_scopes, mute_scope
 from tokens.views.pausing import pause_token, resume_token
 from tokens.views.revocation import revoke_token
 from tokens.views.revoke_all import revoke_all
@@ -37,6 +37,7 @@ urlpatterns = [
     path("settings/tokens/<uuid:public_id>/edit", edit_token, name="edit"),
     path("settings/tokens/<uuid:public_id>/scopes", narrow_token, name="scopes"),
     path("settings/tokens/<uuid:public_id>/mute", mute_scope, name="mute"),
+    path("settings/tokens/<uuid:public_id>/keep", keep_scopes, name="keep"),
     path("settings/tokens/new/draft", draft_token, name="draft"),
     path("settings/tokens/<uuid:public_id>/stored", confirm_stored, name="stored"),
     path("settings/tokens/revoke-all", revoke_all, name="revoke_all"),

@@ -14,13 +14,16 @@
     setTimeout(() => { region.textContent = text; }, 50);
   }
 
-  // Toasts: 8 seconds, held while pointed at or focused; a warning stays until it is dismissed.
+  // Toasts: 8 seconds, held while pointed at or focused; a warning, or one that offers something, stays.
   function startToast(toast, stays) {
     let timer = 0;
     const hold = () => clearTimeout(timer);
     const run = () => {
       hold();
-      if (!stays) timer = setTimeout(() => toast.remove(), 8000);
+      // Asked after the event, when what it leaves is neither pointed at nor focused any more.
+      timer = setTimeout(() => {
+        if (!stays && !toast.matches(":hover, :focus-within")) timer = setTimeout(() => toast.remove(), 8000);
+      });
     };
     for (const name of ["mouseenter", "focusin"]) toast.addEventListener(name, hold);
     for (const name of ["mouseleave", "focusout"]) toast.addEventListener(name, run);
@@ -30,15 +33,23 @@
     run();
   }
 
-  function showToast(text, isWarning = false) {
+  function showToast(text, { warns = false, quiet = false, label = "", act = null } = {}) {
     const toast = $("#toast").content.firstElementChild.cloneNode(true);
-    $$(":scope > .icon", toast)[isWarning ? 0 : 1].remove();
+    $$(":scope > .icon", toast)[warns ? 0 : 1].remove();
     $(".toast__text", toast).textContent = text;
     const stack = $("#toasts");
+    // What fails again says so again, and not twice.
+    for (const other of [...stack.children]) if ($(".toast__text", other).textContent === text) other.remove();
     stack.append(toast);
     while (stack.children.length > 2) stack.firstElementChild.remove();
-    startToast(toast, isWarning);
-    announce(text);
+    const button = $("[data-toast-act]", toast);
+    if (act) {
+      button.textContent = label;
+      button.addEventListener("click", () => { toast.remove(); act(); });
+    } else button.remove();
+    startToast(toast, warns || Boolean(act));
+    if (!quiet) announce(text);
+    return toast;
   }
 
   // The secret: hidden at first, kept in this closure only, gone when the page or the plate goes.
@@ -193,7 +204,7 @@
 
   // A rotation is watched: every two seconds while the page is looked at, for half an hour, until it is done.
   // What is shown may change each minute; a listener is told of a change of state only.
-  const watch = { since: 0, timer: 0, state: "" };
+  const watch = { since: 0, timer: 0, state: "", lost: null };
   function stopWatching(text) {
     clearInterval(watch.timer);
     watch.timer = 0;
@@ -218,6 +229,7 @@
     clearInterval(watch.timer);
     watch.since = Date.now();
     watch.timer = setInterval(look, 2000);
+    watch.lost?.remove();
   }
   function prepareWatch(part) {
     const { state, says } = part.dataset;
@@ -359,16 +371,35 @@
       429: `Too many requests. Try again ${asked}.`,
     };
     const broken = "Something broke on our side. Check the list before you try again.";
-    showToast(texts[status] || (status >= 500 ? broken : "The server refused this. Nothing was changed."), true);
+    const refused = "The server refused this. Nothing was changed.";
+    showToast(texts[status] || (status >= 500 ? broken : refused), { warns: true });
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
     on(name, (event) => {
       if (isWatch(event)) {
-        stopWatching("Connection lost. This page stopped watching. Check again to go on.");
+        const text = "Connection lost. This page stopped watching.";
+        stopWatching(`${text} Check again to go on.`);
+        // The page says the same, and has said it aloud.
+        const act = () => $("[data-watch-again]")?.click();
+        watch.lost = showToast(text, { warns: true, quiet: true, label: "Reconnect", act });
         return;
       }
-      const read = event.detail.requestConfig.verb === "get";
-      showToast(`No answer from the server. ${read ? "Nothing was changed." : "Check the list before you try again."}`, true);
+      const { elt, requestConfig } = event.detail;
+      // What only reads, or only drafts, can be asked again; whether a change was made is for the list to say.
+      if (requestConfig.verb !== "get" && !requestConfig.path.endsWith("/draft")) {
+        showToast("No answer from the server. Check the list before you try again.", { warns: true });
+        return;
+      }
+      const type = requestConfig.triggeringEvent?.type;
+      const text = "No answer from the server. Nothing was changed.";
+      // What the page asks by itself, again and again, says so once.
+      if (!type && $$("#toasts .toast__text").some((other) => other.textContent === text)) return;
+      const act = () => {
+        if (!elt.isConnected) { location.reload(); return; }
+        elt.focus();
+        window.htmx.trigger(elt, ["submit", "tokens-changed"].includes(type) ? type : "click");
+      };
+      showToast(text, { warns: true, label: "Try again", act });
     });
   }
 

@@ -304,7 +304,16 @@ def test_a_lost_connection_stops_the_page_once(page: Page, live_server: Any, ali
     page.goto(live_server.url + path(old, "/confirm"))
     page.route("**/watch**", lambda route: route.abort())
     expect(page.locator("[data-watch-note]")).to_contain_text("Connection lost.")
-    expect(page.locator(".toast")).to_have_count(0)
+    toast = page.locator(".toast")
+    expect(toast).to_have_count(1)
+    expect(toast).to_contain_text("Connection lost. This page stopped watching.")
+    # The page's own region has said it, and nothing is said twice.
+    expect(page.locator("#announcer")).to_be_empty()
+    page.unroute("**/watch**")
+    with page.expect_response(watching):
+        toast.get_by_role("button", name="Reconnect").click()
+    expect(toast).to_have_count(0)
+    expect(page.locator("[data-watch-note]")).to_be_hidden()
 
 
 def test_two_tabs_of_one_rotation_end_in_the_same_place(

@@ -49,6 +49,30 @@ def test_htmx_gets_the_fragment_alone(as_alice: Client) -> None:
     assert "HX-Push-Url" not in answer.headers
 
 
+def test_a_taken_name_is_said_beside_other_faults_with_a_way_to_rotate_it(
+    as_alice: Client, alice: User
+) -> None:
+    holder = issue(alice, "cli-macbook").token
+    for sent in ({"scopes": []}, {}):
+        answer = create(as_alice, name="CLI-MacBook", **sent)
+        assert answer.status_code == 422
+        sentence = "You already have an active token called CLI-MacBook. Pick another name, or "
+        link = f'<a href="{LIST}/{holder.public_id}/rotate">rotate that one</a>.'
+        assert sentence + link in answer.content.decode()
+        assert (" 2 things to fix" if sent else " 1 thing to fix") in f" {text_of(answer)}"
+    assert AccessToken.objects.count() == 1
+
+
+def test_a_name_that_is_free_again_is_no_fault(
+    clock: Clock, as_alice: Client, as_bob: Client, alice: User
+) -> None:
+    issue(alice, "cli-macbook", expires_at=clock.now + timedelta(hours=1))
+    assert "already have" in text_of(create(as_alice, scopes=[]))
+    assert "already have" not in text_of(create(as_bob, scopes=[]))
+    clock.tick(hours=1)
+    assert "already have" not in text_of(create(as_alice, scopes=[]))
+
+
 def test_a_repeated_submission_mints_nothing_and_says_so(as_alice: Client) -> None:
     same = str(uuid.uuid4())
     first = create(as_alice, request_id=same)

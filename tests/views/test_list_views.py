@@ -19,7 +19,7 @@ from skytells_console.models import User
 from tests.cast import Clock, issue, origin
 from tests.views.pages import HTMX, LIST, text_of
 from tests.views.test_listing import many, use
-from tokens import lifecycle, policy
+from tokens import lifecycle, policy, policy_change
 from tokens.models import AccessToken, standing
 from tokens.models.status import Status, status_of
 from tokens.secret import mint
@@ -490,6 +490,79 @@ def test_the_list_refreshes_itself_as_it_is(as_alice: Client, alice: User, statu
     link = re.search(r'<a id="refresh-tokens" href="([^"]*)" hx-get="([^"]*)"', page)
     assert link
     assert link[1] == link[2] == view.url.replace("&", "&amp;")
+
+
+# --- Tokens outside the rules -------------------------------------------------------------------
+
+OUTSIDE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"max_lifetime_days": 30}, {}, "Longer than your administrator allows"),
+    (
+        {"max_write_lifetime_days": 7},
+        {"scopes": ["deployments.read", "deployments.write"]},
+        "Longer than your administrator allows",
+    ),
+    ({"max_write_lifetime_days": 7}, {}, ""),
+    (
+        {"no_expiration_allowed": False},
+        {"expires_at": None},
+        "No expiration, which your administrator does not allow",
+    ),
+    ({"no_expiration_allowed": False}, {}, ""),
+    ({"allowed_scopes": "keys.read"}, {}, "More access than your administrator allows"),
+    ({}, {}, ""),
+]
+
+
+@pytest.mark.parametrize(("rules", "facts", "sentence"), OUTSIDE)
+def test_a_token_outside_the_rules_says_why_under_its_date(
+    clock: Clock,
+    as_alice: Client,
+    alice: User,
+    carol: User,
+    rules: dict[str, Any],
+    facts: dict[str, Any],
+    sentence: str,
+) -> None:
+    """Whether or not the rules block: saving them stops nothing, and its owner is to know."""
+    issue(alice, **{"expires_at": clock.now + timedelta(days=60), **facts})
+    policy_change.save(policy_change.Draft(**rules), after=0, origin=origin(carol))
+    (row,) = as_alice.get(LIST).context["rows"]
+    assert row.misfit == sentence
+    assert text_of(as_alice.get(LIST)).count(" administrator ") == bool(sentence)
+
+
+def test_what_the_rules_refuse_already_says_that_it_is_refused(
+    clock: Clock, as_alice: Client, alice: User, carol: User
+) -> None:
+    issue(alice, expires_at=clock.now + timedelta(days=60))
+    at = clock.now + timedelta(days=1)
+    draft = policy_change.Draft(max_lifetime_days=30, blocks_from=at)
+    policy_change.save(draft, after=0, origin=origin(carol))
+    assert "Refused:" not in text_of(as_alice.get(LIST))
+    clock.tick(days=1)
+    assert "Refused: longer than your administrator allows" in text_of(as_alice.get(LIST))
+
+
+def test_an_ended_token_is_outside_no_rules(
+    clock: Clock, as_alice: Client, alice: User, carol: User
+) -> None:
+    token = issue(alice, expires_at=None).token
+    lifecycle.revoke(token=token, origin=origin(alice))
+    draft = policy_change.Draft(no_expiration_allowed=False)
+    policy_change.save(draft, after=0, origin=origin(carol))
+    assert "your administrator" not in text_of(as_alice.get(LIST))
+
+
+def test_each_row_has_a_menu_and_an_ended_one_leads_to_its_page_alone(
+    as_alice: Client, alice: User
+) -> None:
+    live, ended = issue(alice, "live").token, issue(alice, "ended").token
+    lifecycle.revoke(token=ended, origin=origin(alice))
+    page = as_alice.get(LIST).content.decode()
+    for token, items in ((live, 5), (ended, 1)):
+        menu = page.partition(f'id="more-{token.public_id}"')[2].partition("</details>")[0]
+        assert menu.count('class="menu__item') == items
+        assert f'href="{LIST}/{token.public_id}">' in menu
 
 
 @pytest.mark.parametrize("query", ["", "?status=unused&sort=used", "?q=bulk&sort=token"])

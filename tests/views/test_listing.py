@@ -34,6 +34,7 @@ def test_home_and_a_trailing_slash_lead_to_the_list(as_alice: Client) -> None:
 def test_the_empty_list_teaches_and_offers_to_create(as_alice: Client) -> None:
     page = text_of(as_alice.get(LIST))
     assert "No tokens yet" in page
+    assert "Approve a device" in page.partition("No tokens yet")[2]
     assert "Create token" in page
     assert "API key" in page
 

@@ -357,6 +357,91 @@ def test_of_many_callers_three_are_named(as_alice: Client, token: AccessToken) -
     assert "198.18.3.0/24" not in page
 
 
+# --- Scopes that are kept without use -----------------------------------------------------------
+
+KEEP = {"scope": ["inference", "account.read"]}
+
+
+def test_scopes_are_kept_and_brought_up_again_after_sixty_days(
+    clock: Clock, as_alice: Client, token: AccessToken
+) -> None:
+    use(token, HOUR)
+    page = words_of(as_alice.get(address(token)))
+    assert "Leave them out Keep them, remind me in 60 days" in page
+    answer = as_alice.post(address(token, "/keep"), KEEP)
+    assert (answer.status_code, answer.headers["Location"]) == (303, address(token) + "#access")
+    page = words_of(as_alice.get(address(token)))
+    assert "inference and account.read kept for now" in page
+    assert "has not needed" not in page
+    clock.tick(days=59)
+    assert "has not needed" not in words_of(as_alice.get(address(token)))
+    clock.tick(days=1)
+    use(token, HOUR)
+    page = words_of(as_alice.get(address(token)))
+    assert "This token has not needed inference and account.read in 180 days." in page
+
+
+def test_keeping_one_scope_leaves_the_other_to_be_judged(
+    as_alice: Client, token: AccessToken
+) -> None:
+    use(token, HOUR)
+    as_alice.post(address(token, "/keep"), {"scope": "account.read"})
+    page = words_of(as_alice.get(address(token)))
+    assert "This token has not needed inference in 120 days." in page
+
+
+def test_keeping_again_counts_from_the_second_time(
+    clock: Clock, as_alice: Client, token: AccessToken
+) -> None:
+    use(token, HOUR)
+    for _ in range(2):
+        assert as_alice.post(address(token, "/keep"), KEEP).status_code == 303
+        clock.tick(days=40)
+    assert MutedScope.objects.count() == 2
+    assert "has not needed" not in words_of(as_alice.get(address(token)))
+
+
+def test_a_kept_scope_is_no_muted_call(as_alice: Client, token: AccessToken) -> None:
+    """Both are remembered in one table: neither is taken for the other."""
+    refuse(token, HOUR, times=4)
+    as_alice.post(address(token, "/keep"), {"scope": "inference"})
+    page = words_of(as_alice.get(address(token)))
+    assert "4 calls refused for deployments.write" in page
+    assert "Unmute" not in page
+
+
+@pytest.mark.parametrize("names", [[], ["keys.write"], ["moon"], ["#kept inference"], ["x" * 5000]])
+def test_only_scopes_that_the_token_holds_are_kept(
+    as_alice: Client, token: AccessToken, names: list[str]
+) -> None:
+    answer = as_alice.post(address(token, "/keep"), {"scope": names})
+    assert answer.status_code == 400
+    assert not MutedScope.objects.exists()
+
+
+def test_nobody_else_keeps_anything(client: Client, as_bob: Client, token: AccessToken) -> None:
+    assert as_bob.post(address(token, "/keep"), KEEP).status_code == 404
+    assert client.post(address(token, "/keep"), KEEP).status_code == 302
+    assert not MutedScope.objects.exists()
+
+
+def test_keeping_in_place_goes_on_at_the_access(as_alice: Client, token: AccessToken) -> None:
+    use(token, HOUR)
+    headers = {**HTMX, "HX-Current-URL": f"http://testserver{address(token)}"}
+    answer = as_alice.post(address(token, "/keep"), KEEP, headers=headers)
+    said = {"value": "inference and account.read kept for now"}
+    assert json.loads(answer.headers["HX-Trigger"]) == {"toast": said}
+    assert re.search(r'id="access-title" tabindex="-1" autofocus', answer.content.decode())
+
+
+def test_the_scope_that_was_used_last_stands_first(as_alice: Client, token: AccessToken) -> None:
+    use(token, 12 * DAY, scope="account.read")
+    use(token, HOUR)
+    held = as_alice.get(address(token)).context["held"]
+    assert [each.name for each in held][:2] == ["projects.read", "account.read"]
+    assert held[-1].name == "inference"
+
+
 # --- Muting -------------------------------------------------------------------------------------
 
 MUTE = {"scope": "deployments.write", "action": "mute"}

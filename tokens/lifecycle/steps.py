@@ -44,11 +44,7 @@ def claim_name(owner_id: int, name: str, now: datetime, but_for: int = 0) -> Non
     holders = AccessToken.objects.filter(owner_id=owner_id, name_key=key).exclude(pk=but_for)
     holders.filter(ended_q(now)).update(name_key=None)
     if holders.exists():
-        raise policy.Refused(
-            "name",
-            "name_taken",
-            f"You already have an active token called {name}. Pick another name, or revoke that one.",
-        )
+        raise policy.name_taken(name)
 
 
 def limit_to_projects(token: AccessToken, projects: Sequence[Project] | None) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tokens.models.rotation import open_replacement_q
-from tokens.policy.deadline import fits
+from tokens.policy.deadline import fits, misfit
 from tokens.policy.expiry import MIN_LIFETIME, PRESET_DAYS, check_expiry, preset_expiry
+from tokens.policy.naming import name_holder, name_taken
 from tokens.policy.refusal import Refused
 from tokens.policy.room import DAY, check_room
 from tokens.policy.rotation import check_projects, check_retirement, check_rotatable, check_subset
@@ -64,7 +65,10 @@ __all__ = [
     "fits",
     "is_accepted",
     "longest",
+    "misfit",
+    "name_holder",
     "name_key",
+    "name_taken",
     "network_allowed",
     "open_replacement_q",
     "preset_expiry",

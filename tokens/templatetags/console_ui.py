@@ -143,6 +143,15 @@ def commands(sentence: str) -> SafeString:
     return format_html_join("", "{}", ((piece,) for piece in pieces))
 
 
+@register.simple_tag
+def linked(sentence: str, words: str, url: str) -> SafeString:
+    """Show a sentence in which these words, where it holds them, lead somewhere."""
+    before, found, after = sentence.rpartition(words)
+    if not found:
+        return format_html("{}", sentence)
+    return format_html('{}<a href="{}">{}</a>{}', before, url, found, after)
+
+
 @register.filter
 def initials(name: str) -> str:
     """Return at most two capitals for a name or, where only an address is known, for its local part."""

@@ -24,10 +24,11 @@ from tokens.usage.knocks import (
     mark_of_pause,
 )
 from tokens.usage.lines import ENDED, OTHERS, Key, Tally, consumer_key
-from tokens.usage.muting import mute, unmute
+from tokens.usage.muting import KEPT_FOR, keep, kept_scopes, mute, unmute
 
 __all__ = [
     "ENDED",
+    "KEPT_FOR",
     "NOBODY",
     "OTHERS",
     "Key",
@@ -39,6 +40,8 @@ __all__ = [
     "during_pause",
     "flush",
     "forget_gathered",
+    "keep",
+    "kept_scopes",
     "knock",
     "knocks_of",
     "mark_of_pause",

@@ -75,7 +75,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
                 "snippets": snippets_for(issued.token.name, settings.PUBLIC_URL),
             }
             return _answer(request, "shown_once", context)
-    return _form_page(request, form, status=422)
+    return _form_page(request, form, status=422, holder_url=_holder_url(request, form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -129,6 +129,22 @@ def stale_form(request: HttpRequest) -> HttpResponse:
     return _form_page(request, _form(request, request.POST), status=403, stale_notice=notice)
 
 
+def _holder_url(request: HttpRequest, form: TokenForm) -> str:
+    """Return where the token is rotated that holds the name, and note that the name is taken.
+
+    A form with other faults was never tried, and all that is to be mended is said at once.
+    """
+    name, user = form.cleaned_data.get("name", ""), request.user
+    if form.has_error("name", "name_taken"):
+        name = form.filled.get("name", "").strip()
+    holder = policy.name_holder(user.pk or 0, name, form.now) if name else None
+    if holder is None:
+        return ""
+    if not form.has_error("name"):
+        form.refuse(policy.name_taken(name))
+    return reverse("tokens:rotate", kwargs={"public_id": holder.public_id})
+
+
 def _form_page(
     request: HttpRequest,
     form: TokenForm,
@@ -137,6 +153,7 @@ def _form_page(
     stale_notice: str = "",
     link: Prefill | None = None,
     asked: bool = True,
+    holder_url: str = "",
 ) -> HttpResponse:
     """Show the form again; ``asked`` says whether the token was asked for, and so its errors shown."""
     errors = sum(len(found) for found in form.errors.values())
@@ -152,6 +169,7 @@ def _form_page(
         "time_zone": form.zone.key,
         "stale_notice": stale_notice,
         "link": link,
+        "holder_url": holder_url,
         # Only where nothing stands above the first field that ought to be read before it.
         "starts_empty": link is not None and not link.came,
     }

@@ -20,11 +20,12 @@ from django_htmx.http import reselect, retarget, trigger_client_event
 
 from tokens import policy, scopes as catalogue, usage
 from tokens.forms import NEVER
+from tokens.insight import ScopeUse
 from tokens.models import AccessToken, RevokeKind
 from tokens.models.liveness import ended_at, is_ended, is_paused
 from tokens.models.rotation import Rotation, rotation_with
 from tokens.models.standing import with_rotation
-from tokens.models.status import Status
+from tokens.models.status import KEPT, Status
 from tokens.templatetags.console_ui import instant_words
 from tokens.views import timeline
 from tokens.views.knocks import banner_of
@@ -145,7 +146,7 @@ def _context(request: HttpRequest, token: AccessToken, focus: str) -> dict[str, 
         "focus": focus,
         "marks": _marks(token, row, now),
         "activity": getattr(token, "activity", None),
-        "held": held_scopes(token),
+        "held": _by_last_use(held_scopes(token), used["scope_uses"]),
         "projects": projects,
         **_events(request, token, knocks, now),
         "edit_url": reverse("tokens:edit", kwargs={"public_id": token.public_id}),
@@ -155,6 +156,7 @@ def _context(request: HttpRequest, token: AccessToken, focus: str) -> dict[str, 
         "revoke_url": f"{row.revoke_url}?from=detail" if row.revoke_url else "",
         "recreate_url": _recreate_url(token, wish) if row.ended else "",
         "ended_by": ended_by(token),
+        "kept_until": _kept_until(token) if row.ended else None,
         "end_in_utc": _in_utc(token.expires_at, user.zone),
         "time_zone": user.zone.key,
     }
@@ -201,6 +203,17 @@ def _held(name: str) -> HeldScope:
     return HeldScope(name, scope.meaning if scope else "Not offered any more")
 
 
+def _by_last_use(held: list[HeldScope], uses: Mapping[str, ScopeUse]) -> list[HeldScope]:
+    """Return the scopes with the one used last first, and what was never used at the end."""
+    never = datetime.min.replace(tzinfo=UTC)
+
+    def last(scope: HeldScope) -> datetime:
+        use = uses.get(scope.name)
+        return use.last_at if use and use.last_at else never
+
+    return sorted(held, key=last, reverse=True)
+
+
 def _marks(token: AccessToken, row: Row, now: datetime) -> list[Mark]:
     """Return the words under the arc: where it rises, where it stands, where it sets."""
     marks = [Mark("Created", token.created_at)]
@@ -219,6 +232,11 @@ def ended_by(token: AccessToken) -> str:
     if token.revoke_kind == RevokeKind.OWNER and token.revoked_by_id == token.owner_id:
         return "by you"
     return str(token.get_revoke_kind_display())
+
+
+def _kept_until(token: AccessToken) -> datetime | None:
+    end = ended_at(token.liveness())
+    return end + KEPT if end else None
 
 
 def _in_utc(at: datetime | None, zone: ZoneInfo) -> str:

@@ -64,7 +64,7 @@ def _narrowed(event: TokenEvent, data: dict[str, Any], viewer_id: int) -> Words:
 
 
 def _first_used(event: TokenEvent, data: dict[str, Any], viewer_id: int) -> Words:
-    return Words("First used", icon="terminal")
+    return Words("First used", icon="prompt")
 
 
 def _redigested(event: TokenEvent, data: dict[str, Any], viewer_id: int) -> Words:

@@ -101,7 +101,7 @@ def list_context(request: HttpRequest, view: View) -> dict[str, Any]:
     rotations = rotations_of(rotating, now) if rotating else {}
     return {
         "view": view,
-        "rows": [row_of(token, now, rotations.get(token.pk)) for token in page[:PAGE_SIZE]],
+        "rows": [row_of(token, now, rotations.get(token.pk), rules) for token in page[:PAGE_SIZE]],
         "total": counts["of_all"],
         "matches": counts[f"in_{view.status}"],
         "chips": _chips(LIFECYCLE, view, counts),

@@ -78,4 +78,4 @@ def _consequence(breakage: insight.Breakage) -> str:
     if not breakage.breaks_somebody:
         return "This cannot be undone."
     whose = "Its" if len(breakage.breaking) == 1 else "Their"
-    return f"{whose} next request gets 401, and the CLI says “Not authenticated”."
+    return f"{whose} next request gets `401`, and the CLI says “Not authenticated”."

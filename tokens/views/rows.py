@@ -9,7 +9,7 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils import timezone
 
-from tokens import scopes as catalogue
+from tokens import policy, scopes as catalogue
 from tokens.models import AccessToken, Created, RevokeKind
 from tokens.models.liveness import ended_at
 from tokens.models.rotation import Rotation, Step
@@ -70,6 +70,7 @@ class Row:
     status: ShownStatus
     ended: bool
     reason: str
+    misfit: str
     revoke_url: str
     rotate_url: str
     next_label: str
@@ -78,10 +79,16 @@ class Row:
     life: Life
 
 
-def row_of(token: AccessToken, now: datetime, rotation: Rotation | None = None) -> Row:
+def row_of(
+    token: AccessToken,
+    now: datetime,
+    rotation: Rotation | None = None,
+    rules: policy.Rules | None = None,
+) -> Row:
     """Return the line of ``token``, which comes with its owner and activity loaded.
 
-    ``rotation`` is the open one that would replace it, if there is one.
+    ``rotation`` is the open one that would replace it, if there is one; with ``rules`` the line says
+    where the token is outside them.
     """
     activity = getattr(token, "activity", None)
     last_used_at = activity.last_used_at if activity else None
@@ -105,6 +112,7 @@ def row_of(token: AccessToken, now: datetime, rotation: Rotation | None = None) 
         status=_shown(token, status, now, rotation),
         ended=status.is_ended,
         reason=token.reason if status is Status.REVOKED else "",
+        misfit="" if rules is None or status.is_ended else _misfit(token, rules, now),
         revoke_url=""
         if status.is_ended
         else reverse("tokens:revoke", kwargs={"public_id": token.public_id}),
@@ -114,6 +122,13 @@ def row_of(token: AccessToken, now: datetime, rotation: Rotation | None = None) 
         rotation=rotation,
         life=_life(token, status, rotation),
     )
+
+
+def _misfit(token: AccessToken, rules: policy.Rules, now: datetime) -> str:
+    facts = policy.TokenFacts(token.created_at, token.expires_at, token.scope_names)
+    words = policy.misfit(facts, rules)
+    refused = rules.blocks_from is not None and rules.blocks_from <= now
+    return f"Refused: {words[0].lower()}{words[1:]}" if words and refused else words
 
 
 def _rotate_url(token: AccessToken, status: Status, rotation: Rotation | None) -> str:

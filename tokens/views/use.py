@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from tokens import insight, scopes as catalogue
+from tokens import insight, scopes as catalogue, usage
 from tokens.insight import DayCount, Place, Refused, ScopeUse
 from tokens.models import AccessToken
 from tokens.models.liveness import ended_at
@@ -54,6 +54,7 @@ class LeaveOut:
     days: int
     effect: str
     url: str
+    keep_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Entry:
 def use_context(
     token: AccessToken, row: Row, wish: list[tuple[str, str]] | None, now: datetime
 ) -> dict[str, Any]:
-    """Return what the page's parts about use need, with two queries.
+    """Return what the page's parts about use need, with two queries, and one more where scopes go unused.
 
     ``wish`` is what a create page is filled in with to make another token like this one; None where
     none can be made.
@@ -87,7 +88,8 @@ def use_context(
         "places": recent[:PLACES_SHOWN],
         "more_places": recent[PLACES_SHOWN:],
         "scope_uses": {each.scope: each for each in seen.scopes},
-        "leave_out": None if row.ended else _leave_out(token, seen.scopes),
+        "leave_out": None if row.ended else _leave_out(token, seen.scopes, now),
+        "kept_days": usage.KEPT_FOR.days,
         "inbox": [_entry(each, wish) for each in refused if each.muted_at is None],
         "muted": [each for each in refused if each.muted_at is not None],
         "mute_url": reverse("tokens:mute", kwargs={"public_id": token.public_id}),
@@ -145,17 +147,30 @@ def _since(days: list[DayCount], refused: list[Refused], knocks: int) -> tuple[s
     return f"{when}.", ""
 
 
-def _leave_out(token: AccessToken, uses: list[ScopeUse]) -> LeaveOut | None:
-    """Return the scopes to leave out; a token of which nothing is used needs another advice."""
+def _leave_out(token: AccessToken, uses: list[ScopeUse], now: datetime) -> LeaveOut | None:
+    """Return the scopes to leave out; a token of which nothing is used needs another advice.
+
+    What the owner chose to keep is not brought up again for a while.
+    """
     unused = [each for each in uses if each.unused]
     if not unused or len(unused) == len(uses):
+        return None
+    kept = usage.kept_scopes(token.pk, now)
+    unused = [each for each in unused if each.scope not in kept]
+    if not unused:
         return None
     names = tuple(each.scope for each in unused)
     alone = _WITHOUT.get(names[0]) if len(names) == 1 else None
     effect = f"cannot {alone}" if alone else "can do less"
     query = urlencode([("remove", name) for name in names])
     url = reverse("tokens:scopes", kwargs={"public_id": token.public_id})
-    return LeaveOut(names, min(each.idle_days for each in unused), effect, f"{url}?{query}")
+    return LeaveOut(
+        scopes=names,
+        days=min(each.idle_days for each in unused),
+        effect=effect,
+        url=f"{url}?{query}",
+        keep_url=reverse("tokens:keep", kwargs={"public_id": token.public_id}),
+    )
 
 
 def _entry(refused: Refused, wish: list[tuple[str, str]] | None) -> Entry:
