@@ -52,6 +52,25 @@ def send() -> list[str]:
     return [message.subject for message in mail.outbox[before:]]
 
 
+@pytest.mark.parametrize("lives", [1, 2, 5, 14, 20, 59, 60, 366])
+def test_what_is_foretold_of_an_end_is_what_falls_due(
+    clock: Clock, alice: User, lives: int
+) -> None:
+    token = made(alice, lives=lives, left=lives * DAY)
+    every = {at: kind for kind in notices.Kind for at in reminders.ahead_of(token, NOON, {kind})}
+    assert list(every) == reminders.ahead_of(token, NOON, notices.Kind)
+    told = []
+    for at, kind in every.items():
+        clock.tick(seconds=(at - clock.now).total_seconds())
+        told += [(at, kind)] if kind in {each.kind for each in reminders.due(at)} else []
+        reminders.owe_due(at)
+    assert told == list(every.items())
+    assert {notice.kind for notice in Notice.objects.filter(kind__startswith="expires")} == {
+        str(kind) for kind in every.values()
+    }
+    assert reminders.ahead_of(token, NOON + lives * DAY, notices.Kind) == []
+
+
 # --- When ---------------------------------------------------------------------------------------------
 
 

@@ -176,10 +176,6 @@ def ended(token: AccessToken) -> None:
     lifecycle.revoke(token=token, origin=origin())
 
 
-def paused(token: AccessToken) -> None:
-    AccessToken.objects.filter(pk=token.pk).update(paused_at=NOON)
-
-
 def expired(token: AccessToken) -> None:
     AccessToken.objects.filter(pk=token.pk).update(expires_at=NOON, created_at=NOON - DAY)
 
@@ -194,7 +190,6 @@ def retired(token: AccessToken) -> None:
         (ended, "token_ended"),
         (expired, "token_ended"),
         (retired, "token_ended"),
-        (paused, "token_paused"),
     ],
 )
 def test_what_does_not_work_is_not_rotated(
@@ -202,6 +197,21 @@ def test_what_does_not_work_is_not_rotated(
 ) -> None:
     state(old)
     assert refused(old, alice).code == code
+
+
+@pytest.mark.parametrize("until", [None, NOON + HOUR])
+def test_the_replacement_of_a_paused_token_is_not_paused(
+    clock: Clock, old: AccessToken, alice: User, until: datetime | None
+) -> None:
+    lifecycle.pause(token=old, until=until, origin=origin(alice))
+    made = rotate(old, alice)
+    accepted = policy.accepted_q(policy.current_rules(), clock.now)
+    assert list(AccessToken.objects.filter(accepted)) == [made.token]
+    kept = stored(old)
+    assert (kept.paused_at, kept.paused_until, kept.revoked_at) == (NOON, until, None)
+    # What ends the pause afterwards is the end of the old token's pause, and of nothing else.
+    assert lifecycle.resume(token=old, origin=origin(alice))
+    assert (stored(old).paused_at, stored(made.token).paused_at) == (None, None)
 
 
 def test_a_token_has_one_open_rotation_and_its_replacement_none(

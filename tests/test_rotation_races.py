@@ -127,19 +127,21 @@ def test_a_scope_that_is_taken_away_meanwhile_is_not_on_the_replacement(
         assert "token.rotation_started" not in events
 
 
-def test_a_token_that_is_paused_meanwhile_gets_no_replacement_that_works(
-    old: AccessToken, alice: User
+@pytest.mark.parametrize("rotation_first", [True, False])
+def test_a_pause_and_a_rotation_at_once_both_hold(
+    old: AccessToken, alice: User, rotation_first: bool
 ) -> None:
-    made, paused = interleaved(
+    calls = [
         lambda: rotate(old, alice),
         lambda: lifecycle.pause(token=old, until=None, origin=origin(alice)),
-    )
-    assert paused is True
+    ]
+    outcomes = interleaved(*(calls if rotation_first else reversed(calls)))
+    made, paused = outcomes if rotation_first else reversed(outcomes)
+    assert (outcome(made), paused) == ("Issued", True)
+    rows = AccessToken.objects.order_by("generation").values_list("paused_at", "name_key")
+    assert [(at is not None, key is not None) for at, key in rows] == [(True, False), (False, True)]
     events = list(TokenEvent.objects.order_by("id").values_list("kind", flat=True))
-    if isinstance(made, Issued):
-        assert events.index("token.rotation_started") < events.index("token.paused")
-    else:
-        assert outcome(made) == "token_paused"
+    assert sorted(events[-4:])[-2:] == ["token.paused", "token.rotation_started"]
 
 
 @pytest.mark.parametrize("cancel_first", [True, False])

@@ -98,7 +98,9 @@ def test_each_status_finds_just_the_tokens_that_show_it(
     in_random_states(alice, 120, clock.now, seed)
     tokens = standing.with_rotation(AccessToken.objects.all(), clock.now)
     found = {
-        status: set(tokens.filter(standing.status_q(status, clock.now)).values_list("pk", flat=True))
+        status: set(
+            tokens.filter(standing.status_q(status, clock.now)).values_list("pk", flat=True)
+        )
         for status in Status
     }
     for token in tokens.select_related("owner", "activity"):

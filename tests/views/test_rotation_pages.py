@@ -18,7 +18,7 @@ from tests.cast import NOON, PASSWORD, Clock, issue, origin
 from tests.views.pages import HTMX, LIST, levels, text_of, tokens_in
 from tokens import lifecycle, projects, usage
 from tokens.lifecycle import RotationWish
-from tokens.models import AccessToken, Policy, RotationTick, TokenEvent
+from tokens.models import AccessToken, MailPreference, Policy, RotationTick, TokenEvent
 from tokens.models.rotation import ALL_PLACES
 from tokens.origin import Consumer
 
@@ -256,7 +256,6 @@ def begin(token: AccessToken) -> None:
     [
         (end, "gitlab-release has ended, so it cannot be rotated."),
         (expire, "gitlab-release has ended, so it cannot be rotated."),
-        (pause, "gitlab-release is paused. Resume it first, then rotate it."),
         (begin, "gitlab-release is being rotated already."),
     ],
 )
@@ -485,7 +484,7 @@ def test_the_first_request_is_seen_with_all_that_is_known_of_it(
     called(old, "203.0.113.40", ago=2 * HOUR)
     waiting = as_alice.get(at(old, "confirm"))
     assert "Waiting for first request…" in text_of(waiting)
-    assert "Still works. Last used 2 hours ago, 203.0.113.40" in text_of(waiting)
+    assert "Still works. 203.0.113.40, 2 hours ago" in text_of(waiting)
     seen = version(waiting)
     assert watch(as_alice, old, seen).status_code == 204
     called(new, "203.0.113.7", "Python requests")
@@ -607,7 +606,8 @@ def test_a_quiet_old_token_is_revoked_without_further_ado(
     called(old, ago=26 * HOUR)
     called(new)
     page = text_of(as_alice.get(at(old, "revoke")))
-    assert "The old token is quiet" in page
+    assert "The old token is quiet No request for 26 hours." in " ".join(page.split())
+    assert "1 request, all allowed, 1 place" in " ".join(page.split())
     assert "Its next request gets 401. This cannot be undone." in page
     answer = retire(as_alice, old, new, when="now")
     assert answer.headers["Location"] == at(old)
@@ -625,7 +625,9 @@ def test_whoever_would_break_is_named_and_must_be_confirmed(
     called(old, "198.51.100.9", ago=timedelta(minutes=1))
     called(new, "203.0.113.7")
     page = text_of(as_alice.get(at(old, "revoke")))
-    assert "The old token is still used" in page
+    said = "The old token was used 1 minute ago from 198.51.100.0/24. Revoking now stops it."
+    assert f"The old token is still used {said}" in " ".join(page.split())
+    assert "**" not in page
     assert "Breaks 198.51.100.0/24. Asks you to confirm first." in page
     assert "Still on the old one" in page
     before = everything()
@@ -695,8 +697,8 @@ def test_a_monthly_job_is_named_apart(
         called(old, "192.0.2.77", "Node.js client", ago=days * DAY)
     called(new)
     page = text_of(as_alice.get(at(old, "revoke")))
-    assert "192.0.2.0/24 is a monthly job, next ≈ 5 Dec 2026." in page
-    assert "To be sure, choose a date after that." in page
+    assert "192.0.2.0/24 is a monthly job, next ≈ 5 Dec." in page
+    assert "To be sure, revoke at a date after that." in page
 
 
 # --- The list and the token's page ---------------------------------------------------------------
@@ -751,3 +753,133 @@ def test_new_tokens_switched_off_is_said_at_the_first_step(
     answer = as_alice.post(at(old, "scopes"), wish())
     assert answer.status_code == 422
     assert "New tokens are switched off for now." in text_of(answer)
+
+
+def rail(answer: Any) -> dict[str, str]:
+    """Return what the rail notes under each step."""
+    return {step.title: step.note for step in answer.context["rail"]}
+
+
+def test_the_rail_says_what_a_step_came_to_and_nothing_of_a_later_one(
+    as_alice: Client, old: AccessToken, new: AccessToken, alice: User
+) -> None:
+    store(new, alice)
+    called(old, "203.0.113.7", ago=HOUR)
+    called(old, "198.51.100.9", ago=2 * HOUR)
+    assert list(rail(as_alice.get(at(old, "update"))).values()) == [
+        "3 scopes, until 23 Dec 2026",
+        "Shown once, copied",
+        "0 of 2 places updated",
+        "",
+        "",
+    ]
+    called(new, "203.0.113.7")
+    assert rail(as_alice.get(at(old, "confirm")))["Confirm it works"] == "Seen from 203.0.113.7"
+    called(new, "198.51.100.9")
+    notes = rail(as_alice.get(at(old, "revoke")))
+    assert notes["Confirm it works"] == "Seen from 2 places"
+    assert notes["Revoke the old token"] == "Last step"
+
+
+def test_the_first_step_sums_up_what_is_chosen(as_alice: Client, old: AccessToken) -> None:
+    assert rail(as_alice.get(at(old, "scopes")))["Scopes and expiration"] == "3 scopes, 30 days"
+    changed = as_alice.post(at(old, "draft"), wish(expires="never"))
+    assert rail(changed)["Scopes and expiration"].endswith(", no expiration")
+
+
+def test_a_stored_replacement_is_not_asked_about_again(
+    as_alice: Client, old: AccessToken, new: AccessToken, alice: User
+) -> None:
+    assert "I have stored this token" in text_of(as_alice.get(at(old, "copy")))
+    store(new, alice)
+    page = as_alice.get(at(old, "copy"))
+    assert "I have stored this token" not in text_of(page)
+    assert f'href="{at(old, "update")}"' in page.content.decode()
+    assert f'href="{at(old, "copy")}"' in as_alice.get(at(old, "update")).content.decode()
+
+
+def test_a_finished_rotation_says_who_ended_it_and_when_the_new_end_is_recalled(
+    clock: Clock, as_alice: Client, old: AccessToken, new: AccessToken, alice: User
+) -> None:
+    updated(new, alice)
+    called(old, ago=26 * HOUR)
+    called(new)
+    retire(as_alice, old, new, when="now")
+    page = as_alice.get(at(old, "finished"))
+    assert rail(page)["Update the consumer"] == "0 of 1 place updated"
+    assert rail(page)["Confirm it works"] == "Seen from 203.0.113.7"
+    assert rail(page)["Revoke the old token"] == "By you, 13:00 CET"
+    words = " ".join(text_of(page).split())
+    assert "Revoked by you, 23 Nov 2026, 13:00 CET" in words
+    assert "expires 23 Dec 2026" in words
+    days = "16 Dec, 22 Dec and 23 Dec"
+    assert f"Reminders for the new end: {days}, to alice@example.com." in words
+    MailPreference.objects.create(owner=alice, kind="expires_7", wanted=False)
+    MailPreference.objects.create(owner=alice, kind="expires_30", wanted=False)
+    clock.tick(days=1)
+    later = as_alice.get(at(old, "finished"))
+    assert "Reminders for the new end: 22 Dec and 23 Dec, to" in " ".join(text_of(later).split())
+    # What was not today is told by its day.
+    assert rail(later)["Revoke the old token"] == "By you, 23 Nov 2026"
+
+
+@pytest.mark.parametrize(
+    ("how", "note", "said"),
+    [
+        ("planned", "Ended as planned, 14:00 CET", "Ended as planned, 23 Nov 2026, 14:00 CET"),
+        ("expired", "Expired, 14:00 CET", "Expired, 23 Nov 2026, 14:00 CET"),
+    ],
+)
+def test_a_rotation_that_time_ended_says_so(
+    clock: Clock,
+    as_alice: Client,
+    old: AccessToken,
+    new: AccessToken,
+    how: str,
+    note: str,
+    said: str,
+) -> None:
+    field = "retire_at" if how == "planned" else "expires_at"
+    AccessToken.objects.filter(pk=old.pk).update(**{field: NOON + HOUR})
+    clock.tick(hours=2)
+    page = as_alice.get(at(old, "finished"))
+    assert rail(page)["Revoke the old token"] == note
+    assert said in " ".join(text_of(page).split())
+
+
+def test_yesterdays_use_of_a_scope_is_told_with_its_hour(
+    clock: Clock, as_alice: Client, old: AccessToken
+) -> None:
+    called(old, scope="projects.read", ago=28 * HOUR)
+    assert "Used yesterday, 09:00 CET" in text_of(as_alice.get(at(old, "scopes")))
+    clock.tick(hours=-5)
+    assert "Used 23 hours ago" in text_of(as_alice.get(at(old, "scopes")))
+
+
+def test_some_hours_say_when_the_old_token_would_end(
+    as_alice: Client, old: AccessToken, new: AccessToken
+) -> None:
+    called(old)
+    called(new)
+    words = " ".join(text_of(as_alice.get(at(old, "revoke"))).split())
+    assert "After 24 hours, the old token ends 24 Nov 2026, 13:00 CET." in words
+    AccessToken.objects.filter(pk=old.pk).update(expires_at=NOON + 5 * HOUR)
+    words = " ".join(text_of(as_alice.get(at(old, "revoke"))).split())
+    assert "After 24 hours" not in words
+
+
+def test_a_paused_token_is_rotated_and_stays_paused(
+    as_alice: Client, old: AccessToken, alice: User
+) -> None:
+    pause(old)
+    page = as_alice.get(f"/settings/tokens/{old.public_id}")
+    assert f'id="rotate" href="{at(old)}"' in page.content.decode()
+    first = text_of(as_alice.get(at(old), follow=True))
+    assert "gitlab-release is paused and stays so; the replacement works at once." in first
+    assert "Both tokens work until you finish." not in first
+    answer = as_alice.post(at(old, "scopes"), wish())
+    assert (answer.status_code, len(tokens_in(answer))) == (200, 1)
+    replacement = AccessToken.objects.exclude(pk=old.pk).get()
+    assert (stored(old).paused_at, replacement.paused_at) == (NOON, None)
+    detail = text_of(as_alice.get(f"/settings/tokens/{old.public_id}"))
+    assert "it works while this one is paused until the rotation is finished." in detail

@@ -121,8 +121,8 @@ def tick(
 def _hold(token: AccessToken) -> AccessToken:
     """Hold and return the old token's row, so that what is judged is what the replacement is made of.
 
-    A scope that is taken away or a pause that begins meanwhile comes before the rotation or after it,
-    and never in between, where the replacement would not know of it. Its key is not held: use of the
+    A scope that is taken away meanwhile comes before the rotation or after it, and never in between,
+    where the replacement would not know of it. Its key is not held: use of the
     token refers to that and is written on.
     """
     rows = AccessToken.objects.select_for_update(of=("self",), no_key=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from tokens.models import AccessToken
-from tokens.models.liveness import is_ended, is_paused
+from tokens.models.liveness import is_ended
 from tokens.policy.refusal import Refused
 from tokens.policy.rules import Rules
 
@@ -15,10 +15,9 @@ def check_rotatable(token: AccessToken, *, replacing: bool, rotating: bool, now:
     """Raise ``Refused`` unless a rotation of the token may begin; needs ``owner`` loaded.
 
     ``replacing`` says whether it is itself the replacement in an open rotation, ``rotating`` whether
-    it has one.
+    it has one. A pause stands in no way: the old token stays paused, and the replacement is not.
     """
-    facts = token.liveness()
-    if token.revoked_at is not None or is_ended(facts, now):
+    if token.revoked_at is not None or is_ended(token.liveness(), now):
         raise Refused(
             "",
             "token_ended",
@@ -35,10 +34,6 @@ def check_rotatable(token: AccessToken, *, replacing: bool, rotating: bool, now:
             "",
             "already_rotating",
             f"{token.name} is being rotated already. Continue that rotation, or cancel it.",
-        )
-    if is_paused(facts, now):
-        raise Refused(
-            "", "token_paused", f"{token.name} is paused. Resume it first, then rotate it."
         )
 
 

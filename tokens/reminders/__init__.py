@@ -7,7 +7,7 @@ for some days misses nothing, and a console that is switched on late does not fl
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta, tzinfo
 from itertools import groupby, islice
 
@@ -20,7 +20,7 @@ from tokens.models.token import AccessTokenQuerySet
 from tokens.notices import Kind, reminding
 from tokens.notices.reminding import Reminder
 
-__all__ = ["due", "owe_due"]
+__all__ = ["ahead_of", "due", "owe_due"]
 
 DAY = timedelta(days=1)
 UNUSED_AFTER = timedelta(days=60)
@@ -48,6 +48,18 @@ def owe_due(now: datetime) -> int:
 def due(now: datetime) -> list[Reminder]:
     """Return everything that is due now and was not told yet, also what its owner does not want."""
     return list(_by_person(now))
+
+
+def ahead_of(token: AccessToken, now: datetime, wanted: Collection[Kind]) -> list[datetime]:
+    """Return when this token's end will still be recalled, of the kinds its owner wants; no query."""
+    end = token.expires_at
+    if end is None:
+        return []
+    lives = end - token.created_at
+    stages = [(kind, before, 2 * before) for kind, before, _ in _STAGES]
+    stages += [(Kind.EXPIRES_1, DAY, 2 * DAY), (Kind.EXPIRES_0, timedelta(0), DAY)]
+    told = [end - before for kind, before, least in stages if kind in wanted and lives >= least]
+    return [at for at in told if at > now]
 
 
 def _by_person(now: datetime) -> Iterator[Reminder]:

@@ -136,9 +136,19 @@ def tid(masked: str) -> SafeString:
 @register.filter
 def commands(sentence: str) -> SafeString:
     """Show a sentence whose commands stand between backticks, as they are typed."""
+    return _marked(sentence, "`", "<code>{}</code>")
+
+
+@register.filter
+def stressed(sentence: str) -> SafeString:
+    """Show a sentence whose facts stand between two pairs of asterisks, so that they stand out."""
+    return _marked(sentence, "**", "<strong>{}</strong>")
+
+
+def _marked(sentence: str, mark: str, element: str) -> SafeString:
     pieces = (
-        format_html("<code>{}</code>", part) if position % 2 else part
-        for position, part in enumerate(sentence.split("`"))
+        format_html(element, part) if position % 2 else part
+        for position, part in enumerate(sentence.split(mark))
     )
     return format_html_join("", "{}", ((piece,) for piece in pieces))
 

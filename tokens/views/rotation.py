@@ -232,7 +232,7 @@ def _page(
     choices = choices_of(form, token)
     user: Any = request.user
     context = {
-        **frame(token, None, Step.SCOPES, chosen=choices["after_note"]),
+        **frame(token, None, Step.SCOPES, chosen=choices["chosen"]),
         **choices,
         "form": form,
         "draft_url": url_of("rotate_draft", token),

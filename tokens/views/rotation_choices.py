@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.utils import timezone
 from tokens import insight, scopes as catalogue
 from tokens.forms import RotationForm
 from tokens.models import AccessToken
-from tokens.templatetags.console_ui import relative
+from tokens.templatetags.console_ui import relative, zone_words
 from tokens.views.choices import expiry_options, project_choices, style_of
 from tokens.views.detail import lifetime
 from tokens.views.rows import access_note, day_of
@@ -75,11 +76,25 @@ def choices_of(form: RotationForm, token: AccessToken) -> dict[str, Any]:
         "before_note": access_note(token.scope_names),
         "after": after,
         "after_note": access_note(after) if after else "No scope yet",
+        "chosen": _in_short(len(after), options),
         "projects": project_choices(form),
         "limited": form.held_projects is not None,
         "expiry_options": options,
-        "old_end": day_of(token.expires_at),
+        "expiry_hint": _own_end(token),
     }
+
+
+def _own_end(token: AccessToken) -> str:
+    if token.expires_at is None:
+        return "The old token has no expiration: it works until you revoke it."
+    return f"The old token keeps its own end, {day_of(token.expires_at)}, until you revoke it."
+
+
+def _in_short(scopes: int, options: list[dict[str, Any]]) -> str:
+    """Return what the replacement would be, in the words of the rail: its scopes and its lifetime."""
+    lives = next((option["title"] for option in options if option["checked"]), "")
+    words = f"{scopes} scope{'s' if scopes != 1 else ''}"
+    return f"{words}, {lives[0].lower()}{lives[1:]}" if lives else words
 
 
 def _chosen(levels: dict[str, str]) -> set[str]:
@@ -98,6 +113,15 @@ def _idle(use: insight.ScopeUse) -> Idle:
     days = f"{use.idle_days} day{'s' if use.idle_days != 1 else ''}"
     used = "never used" if use.last_at is None else "not used"
     return Idle(use.scope, f"was {used} in {days}", _WITHOUT.get(use.scope, "use it"))
+
+
+def _when(last: datetime) -> str:
+    """Return when a scope was last used, with the hour for yesterday."""
+    now, zone = timezone.now(), timezone.get_current_timezone()
+    yesterday = timezone.localdate(now) - timedelta(days=1)
+    if now - last < timedelta(days=1) or timezone.localdate(last) != yesterday:
+        return relative(last, now)
+    return f"yesterday, {timezone.localtime(last):%H:%M} {zone_words(last, zone)}"
 
 
 def _row(
@@ -124,7 +148,7 @@ def _row(
     if chosen == catalogue.NO_LEVEL:
         note, idle = "Left out", False
     elif last is not None:
-        note, idle = f"Used {relative(last, timezone.now())}", all(use.unused for use in mine)
+        note, idle = f"Used {_when(last)}", all(use.unused for use in mine)
     else:
         idle = all(use.unused for use in mine)
         note = f"Never used in {days} days" if days > 1 else "Not used yet"

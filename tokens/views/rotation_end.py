@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -14,21 +14,23 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tokens import lifecycle, policy
+from tokens import lifecycle, policy, reminders
 from tokens.forms import RetireForm
 from tokens.forms.rotation import DATE, HOUR_CHOICES, HOURS, NOW
 from tokens.insight.days import KNOCK
 from tokens.insight.moves import Move, Standing, moves
-from tokens.models import AccessToken, TokenUse
-from tokens.models.liveness import ended_at
+from tokens.models import AccessToken, RevokeKind, TokenUse
+from tokens.models.liveness import ended_at, is_ended
 from tokens.models.rotation import Rotation, Step
+from tokens.notices import preferences
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
-from tokens.templatetags.console_ui import instant_words
+from tokens.templatetags.console_ui import instant_words, zone_words
+from tokens.templatetags.use_words import near_day
 from tokens.views.detail import detail_url, ended_by, own_token
 from tokens.views.rotation_frame import at_step, frame, go, last_rotation, ticked_keys, url_of
 from tokens.views.rotation_stillness import ending
-from tokens.views.rotation_watch import names_of
+from tokens.views.rotation_watch import names_of, uses_of
 from tokens.views.rows import day_of, time_left
 
 RETIRING = Purpose(
@@ -109,20 +111,23 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     now, ticked = timezone.now(), ticked_keys(rotation)
+    watch = ending(rotation, known, ticked, now)
     if status == 200:
         form.forgive()
     form.show_again()
     user: Any = request.user
     old = rotation.old
+    hours = next((each for each in map(str, HOUR_CHOICES) if each == form["hours"].value()), "24")
     context = {
-        **frame(old, rotation, Step.REVOKE, places=known, ticked=ticked),
-        "watch": ending(rotation, known, ticked, now),
+        **frame(old, rotation, Step.REVOKE, places=known, ticked=ticked, seen_from=watch.places),
+        "watch": watch,
         "watch_url": url_of("rotate_watch", old),
         "confirm_url": url_of("rotate_confirm", old),
         "revoke_url": url_of("rotate_revoke", old),
         "form": form,
         "when": form["when"].value(),
-        "hours": str(form["hours"].value() or "24"),
+        "hours": hours,
+        "hours_end": _unless_later(now + timedelta(hours=int(hours)), old.expires_at),
         "hour_choices": HOUR_CHOICES,
         "breaks": names_of(_on_the_old(known)),
         "must_stop": form.must_stop,
@@ -131,6 +136,10 @@ def _page(
         "time_zone": user.zone.key,
     }
     return render(request, "tokens/rotate_revoke.html", context, status=status)
+
+
+def _unless_later(at: datetime, limit: datetime | None) -> datetime | None:
+    return at if limit is None or at <= limit else None
 
 
 @require_safe
@@ -144,12 +153,20 @@ def show_finished(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         return go(url_of("rotate", token))
     new = rotation.replacement
     new_end = ended_at(new.liveness())
+    known, closer = moves(token.pk, new.pk, now), _closer(token, end)
     context = {
-        **frame(token, rotation, None),
+        **frame(
+            token,
+            rotation,
+            None,
+            places=known,
+            ticked=ticked_keys(rotation),
+            seen_from=uses_of(new).places,
+            closed=f"{closer[0].upper()}{closer[1:]}, {_when(end, now)}",
+        ),
         "ended_at": end,
-        "ended_by": ended_by(token),
-        "expired": token.revoked_at is None and token.retire_at != end,
-        "retired": token.revoked_at is None and token.retire_at == end,
+        "ended": closer if token.revoked_at is None else f"Revoked {closer}",
+        "reminders": _reminders(request, new, now),
         "overlap": _span(new, end),
         "refused": _refused(new),
         "time_left": time_left(new_end, now) if new_end and new_end > now else "",
@@ -160,6 +177,31 @@ def show_finished(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "list_url": reverse("tokens:list"),
     }
     return render(request, "tokens/rotate_finished.html", context)
+
+
+def _closer(old: AccessToken, end: datetime) -> str:
+    """Return what ended the old token; words that follow "Revoked" where somebody revoked it."""
+    if old.revoked_at is None:
+        return "Ended as planned" if old.retire_at == end else "Expired"
+    by_its_owner = old.revoke_kind == RevokeKind.ROTATED and old.revoked_by_id == old.owner_id
+    return "by you" if by_its_owner else ended_by(old)
+
+
+def _when(end: datetime, now: datetime) -> str:
+    """Return the hour of an end today, and the day of an earlier one."""
+    if timezone.localdate(end) != timezone.localdate(now):
+        return day_of(end)
+    zone = timezone.get_current_timezone()
+    return f"{timezone.localtime(end):%H:%M} {zone_words(end, zone)}"
+
+
+def _reminders(request: HttpRequest, new: AccessToken, now: datetime) -> str:
+    """Return the days on which the replacement's end will be recalled, in words."""
+    user: Any = request.user
+    if is_ended(new.liveness(), now):
+        return ""
+    days = [near_day(at) for at in reminders.ahead_of(new, now, preferences.wanted_by(user.pk))]
+    return " and ".join([", ".join(days[:-1]), days[-1]] if len(days) > 1 else days)
 
 
 def _span(new: AccessToken, end: datetime) -> str:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from tokens.insight.moves import Move
 from tokens.models import AccessToken, RotationTick
+from tokens.models.liveness import is_paused
 from tokens.models.rotation import Rotation, Step, as_rotation, replacements, rotation_of
 from tokens.views.detail import own_token
 from tokens.views.rows import day_of
@@ -112,15 +113,22 @@ def frame(
     places: Sequence[Move] = (),
     ticked: set[str] | None = None,
     chosen: str = "",
+    seen_from: int = 0,
+    closed: str = "",
 ) -> dict[str, Any]:
-    """Return what the head and the rail show; ``here`` is None once all five steps are done."""
-    notes = _notes(rotation, places, ticked or set(), chosen)
+    """Return what the head and the rail show; ``here`` is None once all five steps are done.
+
+    ``chosen`` is what the first step would make, ``seen_from`` the number of places that used the
+    replacement, and ``closed`` says who ended the old token and when.
+    """
+    notes = _notes(rotation, places, ticked or set(), chosen, seen_from)
+    if here is None:
+        notes[Step.REVOKE] = closed
     reached = rotation.step if rotation else Step.SCOPES
-    rail = [
-        RailStep(step, _TITLES[step], notes[step], _state(step, here, reached)) for step in Step
-    ]
+    rail = [_rail_step(step, notes[step], _state(step, here, reached)) for step in Step]
     return {
         "token": token,
+        "paused": is_paused(token.liveness(), timezone.now()),
         "rotation": rotation,
         "rail": rail,
         "here": here,
@@ -131,6 +139,11 @@ def frame(
     }
 
 
+def _rail_step(step: Step, note: str, state: str) -> RailStep:
+    # A step that was not reached yet has nothing to say.
+    return RailStep(step, _TITLES[step], "" if state == "next" else note, state)
+
+
 def _state(step: Step, here: Step | None, reached: Step) -> str:
     if step == here:
         return "now"
@@ -138,7 +151,11 @@ def _state(step: Step, here: Step | None, reached: Step) -> str:
 
 
 def _notes(
-    rotation: Rotation | None, places: Sequence[Move], ticked: set[str], chosen: str
+    rotation: Rotation | None,
+    places: Sequence[Move],
+    ticked: set[str],
+    chosen: str,
+    seen_from: int,
 ) -> dict[Step, str]:
     if rotation is None:
         return {step: chosen if step is Step.SCOPES else "" for step in Step}
@@ -149,7 +166,7 @@ def _notes(
         Step.SCOPES: f"{number} scope{'s' if number != 1 else ''}, {until}",
         Step.COPY: "Shown once, copied" if new.stored_at else "Shown once",
         Step.UPDATE: _updated(places, ticked),
-        Step.CONFIRM: _confirmed(new),
+        Step.CONFIRM: _confirmed(new, seen_from),
         Step.REVOKE: "Last step",
     }
 
@@ -161,8 +178,10 @@ def _updated(places: Sequence[Move], ticked: set[str]) -> str:
     return f"{done} of {len(places)} place{'s' if len(places) != 1 else ''} updated"
 
 
-def _confirmed(new: AccessToken) -> str:
+def _confirmed(new: AccessToken, seen_from: int) -> str:
     if new.first_used_at is None:
         return "Skipped" if new.skipped_at else "Watch for the first request"
+    if seen_from > 1:
+        return f"Seen from {seen_from} places"
     activity = getattr(new, "activity", None)
     return f"Seen from {activity.address}" if activity and activity.address else "Seen working"

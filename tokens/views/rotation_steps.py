@@ -14,11 +14,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tokens import lifecycle, policy
+from tokens.insight.consumers import KEPT
 from tokens.insight.moves import Move, Standing, moves
 from tokens.models.rotation import ALL_PLACES, Rotation, Step
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
+from tokens.templatetags.use_words import gap, near_day
 from tokens.views.rotation_frame import (
     OVER,
     at_step,
@@ -32,7 +34,6 @@ from tokens.views.rotation_frame import (
 )
 from tokens.views.rotation_stillness import ending
 from tokens.views.rotation_watch import confirmation
-from tokens.views.rows import day_of
 from tokens.views.snippets import updates_for
 
 CANCELLING = Purpose(
@@ -50,6 +51,7 @@ def copy_replacement(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
         return found
     context = {
         **frame(found.old, found, Step.COPY),
+        "update_url": url_of("rotate_update", found.old) if found.step > Step.COPY else "",
         "stored_url": reverse("tokens:stored", kwargs={"public_id": found.replacement.public_id}),
     }
     return render(request, "tokens/rotate_copy.html", context)
@@ -69,6 +71,8 @@ def update_consumer(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         **frame(found.old, found, Step.UPDATE, places=known, ticked=ticked),
         "places": [_place(move, is_ticked(move, ticked)) for move in known],
         "snippets": updates_for(found.old.name, request.GET.get("for", "")),
+        "copy_url": url_of("rotate_copy", found.old),
+        "kept_days": KEPT.days,
         "detail_url": reverse("tokens:detail", kwargs={"public_id": found.old.public_id}),
     }
     return render(request, "tokens/rotate_update.html", context)
@@ -96,14 +100,17 @@ def _place(move: Move, ticked: bool) -> dict[str, Any]:
     calls = f"{place.count:,} request{'s' if place.count != 1 else ''}"
     client = place.client if place.client and place.client != "other" else "An unknown client"
     facts = [client, f"at least {calls}", *([f"calls itself {place.name}"] if place.name else [])]
+    job = ""
     if place.job and place.next_day:
-        facts.append(f"{place.job.lower()}, next ≈ {day_of(place.next_day)}")
+        job = f". {place.job}, next ≈ {near_day(place.next_day)}"
+    elif place.usual_gap:
+        facts.append(f"usual gap {gap(place.usual_gap)}")
     tomorrow = timezone.now() + timedelta(days=1)
     seldom = place.next_day is not None and place.next_day > tomorrow
     return {
         "key": move.key,
         "title": place.title,
-        "facts": ", ".join(facts),
+        "facts": f"{', '.join(facts)}{job}",
         "last": relative(place.last_at, timezone.now()),
         "seldom": seldom,
         "ticked": ticked,
@@ -127,10 +134,17 @@ def confirm_context(rotation: Rotation) -> dict[str, Any]:
     """Return what step four shows."""
     now = timezone.now()
     known = moves(rotation.old.pk, rotation.replacement.pk, now)
-    ticked = ticked_keys(rotation)
+    ticked, watch = ticked_keys(rotation), confirmation(rotation, known, now)
     return {
-        **frame(rotation.old, rotation, Step.CONFIRM, places=known, ticked=ticked),
-        "watch": confirmation(rotation, known, now),
+        **frame(
+            rotation.old,
+            rotation,
+            Step.CONFIRM,
+            places=known,
+            ticked=ticked,
+            seen_from=watch.places,
+        ),
+        "watch": watch,
         "watch_url": url_of("rotate_watch", rotation.old),
         "update_url": url_of("rotate_update", rotation.old),
         "confirm_url": url_of("rotate_confirm", rotation.old),

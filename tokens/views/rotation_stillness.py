@@ -8,8 +8,8 @@ from datetime import datetime
 from tokens.insight.moves import Move, Standing
 from tokens.models.rotation import Rotation
 from tokens.templatetags.console_ui import relative
+from tokens.templatetags.use_words import near_day
 from tokens.views.rotation_watch import Line, Note, Watch, halves_of, names_of, to_come, uses_of
-from tokens.views.rows import day_of
 
 SHOWN = 12
 
@@ -24,12 +24,14 @@ def ending(rotation: Rotation, moves: Sequence[Move], ticked: set[str], now: dat
         title=title,
         sentence=sentence,
         state=f"{tone} {','.join(move.key for move in on_old)} {bool(rotation.old.retire_at)}",
-        halves=halves_of(rotation, uses, now),
+        halves=halves_of(rotation, uses, now, at_the_end=True),
         used=rotation.replacement.first_used_at is not None,
-        notes=tuple(_seldom(move, ticked) for move in to_come(moves)[:3]),
+        # The table of places says it in its own line.
+        notes=() if on_old else tuple(_seldom(move, ticked) for move in to_come(moves)[:3]),
         lines=tuple(_line(move, now) for move in moves[:SHOWN]) if on_old else (),
         more=max(len(moves) - SHOWN, 0) if on_old else 0,
         done=bool(moves) and not on_old and rotation.replacement.first_used_at is not None,
+        places=uses.places,
     )
 
 
@@ -42,10 +44,7 @@ def _stillness(
     if not moves:
         return "ok", "The old token is quiet", "No place has ever used it."
     if on_old:
-        activity = getattr(rotation.old, "activity", None)
-        when = f" {relative(activity.last_used_at, now)}" if activity else ""
-        sentence = f"It was used{when}. Revoking now stops {names_of(on_old)}."
-        return "attn", "The old token is still used", sentence
+        return "attn", "The old token is still used", _still_used(on_old, now)
     moved = sum(move.replaced_at is not None for move in moves)
     have = "has" if moved == 1 else "have"
     if len(moves) == 1:
@@ -53,19 +52,33 @@ def _stillness(
     else:
         who = f"{moved} of the {len(moves)} places that used it {have}"
     last = max(move.place.last_at for move in moves)
-    sentence = f"It was last used {relative(last, now)}. {who} used the replacement."
-    return "ok", "The old token is quiet", sentence
+    return "ok", "The old token is quiet", f"{_silence(last, now)} {who} used the replacement."
+
+
+def _still_used(on_old: Sequence[Move], now: datetime) -> str:
+    last = max((move.place for move in on_old), key=lambda place: place.last_at)
+    when = relative(last.last_at, now)
+    used = f"The old token was used {when} from **{last.title}**."
+    stops = "it" if len(on_old) == 1 else names_of(on_old)
+    return f"{used} Revoking now stops {stops}."
+
+
+def _silence(last: datetime, now: datetime) -> str:
+    words = relative(last, now)
+    # Beyond a year it is the day and no span.
+    span = words.removesuffix(" ago")
+    return f"No request {'since' if span == words else 'for'} **{span}.**"
 
 
 def _seldom(move: Move, ticked: set[str]) -> Note:
     place = move.place
-    day = f", next ≈ {day_of(place.next_day)}" if place.next_day else ""
+    day = f", next ≈ {near_day(place.next_day)}" if place.next_day else ""
     job = place.job.lower() or "job that seldom calls"
     said = "You ticked it as updated; it" if not ticked.isdisjoint(place.keys) else "It"
     return Note(
         "plain",
         f"{place.title} is a {job}{day}.",
-        f"{said} has not called since. To be sure, choose a date after that.",
+        f"{said} has not called since. To be sure, revoke at a date after that.",
     )
 
 
@@ -78,7 +91,8 @@ def _line(move: Move, now: datetime) -> Line:
         Standing.TO_COME: ("", "", "clock"),
     }[move.standing]
     if not verdict:
-        verdict = f"{place.job or 'Seldom'}, next ≈ {day_of(place.next_day)}"
+        day = f", next ≈ {near_day(place.next_day)}" if place.next_day else ""
+        verdict = f"{place.job.removesuffix(' job') or 'Seldom'}{day}"
     return Line(
         title=place.title,
         client=place.client if place.client != "other" else "",

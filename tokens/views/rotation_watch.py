@@ -18,6 +18,7 @@ from tokens.insight import in_words
 from tokens.insight.days import KNOCK
 from tokens.insight.moves import Move, Standing
 from tokens.models import AccessToken, TokenUse
+from tokens.models.liveness import is_paused
 from tokens.models.rotation import Rotation
 from tokens.templatetags.console_ui import relative
 
@@ -56,7 +57,11 @@ class Halves:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One look at a rotation. ``tone`` is ``wait``, ``ok``, ``attn`` or ``over``."""
+    """One look at a rotation. ``tone`` is ``wait``, ``ok``, ``attn`` or ``over``.
+
+    What stands out in the sentence is between two pairs of asterisks; ``places`` counts those that
+    used the replacement.
+    """
 
     tone: str
     title: str
@@ -69,11 +74,13 @@ class Watch:
     more: int = 0
     done: bool = False
     scopes: tuple[str, ...] = field(default=())
+    places: int = 0
 
     @property
     def says(self) -> str:
         """What a listener is told when the state changes."""
-        return " ".join([f"{self.title}.", self.sentence, *(note.strong for note in self.notes)])
+        sentence = self.sentence.replace("**", "")
+        return " ".join([f"{self.title}.", sentence, *(note.strong for note in self.notes)])
 
     @property
     def version(self) -> str:
@@ -93,13 +100,14 @@ class Uses:
     place: str
     client: str
     last_at: datetime | None
+    places: int
 
 
 def uses_of(new: AccessToken) -> Uses:
     """Read the requests of a replacement with one query."""
     rows = TokenUse.objects.filter(token=new).exclude(scope__startswith=KNOCK)
     found = list(
-        rows.values("scope", "network", "client")
+        rows.values("scope", "network", "service", "client")
         .annotate(allowed=Sum("allowed"), refused=Sum("refused"), at=Max("last_at"))
         .order_by("-at")[:200]
     )
@@ -114,6 +122,7 @@ def uses_of(new: AccessToken) -> Uses:
         place=last["network"],
         client=last["client"],
         last_at=last["at"],
+        places=len({(row["network"], row["service"]) for row in found if row["allowed"]}),
     )
 
 
@@ -136,6 +145,7 @@ def confirmation(rotation: Rotation, moves: Sequence[Move], now: datetime) -> Wa
         notes=notes,
         done=used and bool(moves) and not on_old and not to_come(moves),
         scopes=tuple(scope for scope in uses.scopes if scope),
+        places=uses.places,
     )
 
 
@@ -153,18 +163,20 @@ def _verdict(rotation: Rotation, uses: Uses, now: datetime) -> tuple[str, str, s
         activity = getattr(new, "activity", None)
         when = relative(activity.last_used_at if activity else new.first_used_at, now)
         place = activity.address if activity and activity.address else uses.place
-        where = f" from {place}" if place else ""
-        return "ok", "The replacement works", f"Seen {when}{where}{_with(uses.client)}.", "seen"
+        where = f" from **{place}**" if place else ""
+        sentence = f"Seen **{when}**{where}{_with(uses.client)}."
+        return "ok", "The replacement works", sentence, "seen"
     if uses.refused:
-        where = f" from {uses.place}" if uses.place else ""
+        where = f" from **{uses.place}**" if uses.place else ""
         when = relative(uses.last_at, now) if uses.last_at else "just now"
         if uses.missing:
             title = f"The replacement was refused: it needs {' and '.join(uses.missing)}"
         else:
             title = "The replacement was refused"
-        return "attn", title, f"Tried {when}{where}{_with(uses.client)}.", "refused"
+        return "attn", title, f"Tried **{when}**{where}{_with(uses.client)}.", "refused"
     sentence = (
-        "Run what uses the replacement, or try it from a terminal. This page updates by itself."
+        "Run the pipeline that uses the replacement, or try it from a terminal. "
+        "This page updates by itself."
     )
     return "wait", "Waiting for first request…", sentence, "waiting"
 
@@ -221,22 +233,23 @@ def to_come(moves: Iterable[Move]) -> list[Move]:
     return [move for move in moves if move.standing is Standing.TO_COME]
 
 
-def halves_of(rotation: Rotation, uses: Uses, now: datetime) -> Halves:
-    """Return the state of both tokens in words."""
+def halves_of(rotation: Rotation, uses: Uses, now: datetime, *, at_the_end: bool = False) -> Halves:
+    """Return the state of both tokens in words; at the end, how many places have moved counts more."""
     old, new = rotation.old, rotation.replacement
     activity = getattr(old, "activity", None)
     if activity is None:
-        old_strong, old_text = "Still works.", "It has never been used"
+        old_text = "It has never been used"
+    elif activity.address and not at_the_end:
+        old_text = f"{activity.address}, {relative(activity.last_used_at, now)}"
     else:
-        place = f", {activity.address}" if activity.address else ""
-        old_strong = "Still works."
-        old_text = f"Last used {relative(activity.last_used_at, now)}{place}"
-    if old.paused_at is not None and (old.paused_until is None or old.paused_until > now):
-        old_strong = "Paused."
+        old_text = f"Last used {relative(activity.last_used_at, now)}"
+    old_strong = "Paused." if is_paused(old.liveness(), now) else "Still works."
     if not uses.allowed and not uses.refused and new.first_used_at is None:
         new_strong, new_text = "Not used yet.", f"Made {relative(new.created_at, now)}"
     else:
         number = max(uses.allowed + uses.refused, 1)
         new_strong = f"{number} request{'s' if number != 1 else ''},"
         new_text = "all allowed" if not uses.refused else f"{uses.refused} refused"
+        if at_the_end and uses.places:
+            new_text += f", {uses.places} place{'s' if uses.places != 1 else ''}"
     return Halves(old_strong, old_text, new_strong, new_text)

@@ -116,7 +116,9 @@ def row_of(
         revoke_url=""
         if status.is_ended
         else reverse("tokens:revoke", kwargs={"public_id": token.public_id}),
-        rotate_url=_rotate_url(token, status, rotation),
+        rotate_url=""
+        if status.is_ended
+        else reverse("tokens:rotate", kwargs={"public_id": token.public_id}),
         next_label=next_label,
         next_url=reverse(next_page, kwargs={"public_id": token.public_id}) if next_page else "",
         rotation=rotation,
@@ -129,13 +131,6 @@ def _misfit(token: AccessToken, rules: policy.Rules, now: datetime) -> str:
     words = policy.misfit(facts, rules)
     refused = rules.blocks_from is not None and rules.blocks_from <= now
     return f"Refused: {words[0].lower()}{words[1:]}" if words and refused else words
-
-
-def _rotate_url(token: AccessToken, status: Status, rotation: Rotation | None) -> str:
-    # A paused token begins no rotation, but one that began before goes on.
-    if status.is_ended or (status is Status.PAUSED and rotation is None):
-        return ""
-    return reverse("tokens:rotate", kwargs={"public_id": token.public_id})
 
 
 def _life(token: AccessToken, status: Status, rotation: Rotation | None) -> Life:

@@ -14,6 +14,7 @@ class Snippet:
     lines: tuple[str, ...]
     hint: str
     checked: bool = False
+    does: str = ""
 
 
 _READ = "read -rs SKYTELLS_TOKEN"
@@ -62,31 +63,37 @@ _UPDATES = (
         "gitlab",
         "GitLab CI",
         _GITLAB,
-        "Or in GitLab: Settings, CI/CD, Variables. A masked variable does not show up in job logs.",
+        "Or in GitLab: Settings, CI/CD, Variables. A masked variable does not show up in job logs. "
+        "For a group variable, add `--group name`.",
+        does="Replace a GitLab CI variable",
     ),
     Snippet(
         "github",
         "GitHub Actions",
         ("gh secret set SKYTELLS_TOKEN",),
         "It asks for the value, and replaces the secret of that name.",
+        does="Replace a repository secret",
     ),
     Snippet(
         "cli",
         "Skytells CLI",
         ("skytells login --token",),
         "It asks for the value, and keeps it in place of the old one.",
+        does="Sign in with the replacement",
     ),
     Snippet(
         "shell",
         "Shell",
         (_READ, "export SKYTELLS_TOKEN"),
         "The first line waits for you to paste. Programs that run already keep the old value.",
+        does="Set it for this shell",
     ),
     Snippet(
         "env",
         ".env file",
         ("grep -n '^SKYTELLS_TOKEN=' .env",),
-        "Replace the line that starts with SKYTELLS_TOKEN= in an editor, then restart what reads it.",
+        "Replace the line that starts with `SKYTELLS_TOKEN=` in an editor, then restart what reads it.",
+        does="Find the line to replace",
     ),
 )
 
