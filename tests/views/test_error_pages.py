@@ -71,6 +71,14 @@ def test_the_missing_address_is_named_without_what_must_not_be(client: Client, d
     assert "<script>" not in client.get("/<script>alert(1)</script>").content.decode()
 
 
+def test_the_missing_address_is_shown_without_what_no_page_may_hold(
+    client: Client, db: None
+) -> None:
+    page = client.get("/account/%00%1b%E2%80%AE-%C3%B6").content.decode()
+    assert "404, /account/\ufffd\ufffd\ufffd-ö" in page
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", page)
+
+
 def test_a_broken_page_keeps_the_chosen_theme(with_faults: Client) -> None:
     with_faults.cookies["theme"] = "dark"
     assert '<html lang="en" data-theme="dark">' in with_faults.get("/broken").content.decode()

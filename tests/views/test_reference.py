@@ -85,6 +85,12 @@ def test_endpoints_can_be_searched(as_alice: Client, words: str, found: list[str
     assert '<article class="epbody"' in text
 
 
+def test_the_search_has_a_button_for_those_who_do_not_press_enter(as_alice: Client) -> None:
+    form = re.search(r'<form[^>]*role="search".*?</form>', page(as_alice), re.DOTALL)
+    assert form is not None
+    assert '<button class="btn btn--secondary btn--sm search__go" type="submit">' in form[0]
+
+
 @pytest.mark.parametrize("words", ["nothing", "<script>", "'\"", "%", "x" * 5000, "\x00"])
 def test_a_search_without_a_match_says_so_and_keeps_what_was_typed(
     as_alice: Client, words: str

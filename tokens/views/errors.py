@@ -30,7 +30,11 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Say that there is nothing, and where; a token that was pasted into the address is not repeated."""
-    path = redact(request.path)[:MAX_PATH]
+    # No page may hold a control character, and nobody could read it either.
+    path = "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in request.path
+    )
+    path = redact(path)[:MAX_PATH]
     return render(request, "404.html", {"path": path}, status=404)
 
 
