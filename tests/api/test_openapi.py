@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
 from skytells_console.models import User
 from tests.api.contract import judge, promised
@@ -17,7 +16,6 @@ from tests.api.test_device import GRANT_TYPE, approve
 from tests.cast import Clock, issue, origin
 from tokens import health, projects, relying_parties
 from tokens.api.urls import urlpatterns
-from tokens.lifecycle import Issued
 from tokens.reference import METHODS, document, sections
 from tokens.relying_parties import Registered
 from tokens.scopes import BY_NAME
@@ -230,73 +228,3 @@ def test_the_judge_sees_what_is_not_promised(send: Send, db: None) -> None:
     assert "is 'well'" in judge("/api/v1/health", "GET", answer)
     answer.content = b"{}"
     assert "lacks ['status']" in judge("/api/v1/health", "GET", answer)
-
-
-# --- Anything at all ----------------------------------------------------------------------------
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
-    ),
-    max_leaves=9,
-)
-NAMES = ["name", "type", "scopes", "project", "at", "scope", "token", "client_id", "client_secret"]
-bodies = st.one_of(
-    st.binary(max_size=60),
-    st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=9), anything, max_size=5).map(
-        lambda body: json.dumps(body).encode()
-    ),
-    st.lists(st.tuples(st.sampled_from(NAMES), st.text(max_size=30)), max_size=5).map(
-        lambda pairs: urlencode(pairs, errors="surrogatepass").encode()
-    ),
-)
-# WSGI gives a query string as bytes, one character each.
-queries = st.one_of(
-    st.text(st.characters(max_codepoint=255), max_size=40),
-    st.lists(
-        st.tuples(
-            st.sampled_from(NAMES), st.sampled_from([*BY_NAME, "web", ""]) | st.text(max_size=20)
-        ),
-        max_size=4,
-    ).map(lambda pairs: urlencode(pairs, errors="surrogatepass")),
-)
-OPERATIONS = sorted({(path, method) for path, method, _ in promised()})
-
-
-@pytest.mark.parametrize(("path", "method"), OPERATIONS)
-@hypothesis_settings(
-    max_examples=200,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    query=queries,
-    body=bodies,
-    scope=st.sampled_from([*BY_NAME, "full", "none"]),
-    kind=st.sampled_from(["application/json", FORM, "text/plain", ""]),
-)
-def test_nothing_makes_an_operation_break_or_answer_what_it_does_not_promise(
-    every_scope: dict[str, Issued],
-    api: Client,
-    bearer: Callable[[Issued], dict[str, str]],
-    path: str,
-    method: str,
-    query: str,
-    body: bytes,
-    scope: str,
-    kind: str,
-) -> None:
-    headers = bearer(every_scope[scope]) if scope in every_scope else {}
-    answer = api.generic(method, path, body, content_type=kind, headers=headers, QUERY_STRING=query)
-    assert answer.status_code < 500 or (path, answer.status_code) == ("/api/v1/health", 503)
-    assert judge(path, method, answer) == ""
-
-
-@pytest.fixture
-def every_scope(clock: Clock, alice: User) -> dict[str, Issued]:
-    """One token a scope, and one with all of them."""
-    made = {scope: issue(alice, scope, scopes=[scope]) for scope in BY_NAME}
-    return {**made, "full": issue(alice, "full", scopes=list(BY_NAME))}

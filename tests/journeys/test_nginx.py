@@ -278,6 +278,57 @@ def test_two_tokens_in_one_request_pass_as_none(proxy: Proxy, deploy: Issued, al
     assert proxy.call(deploy, ("Authorization", other)).status in {400, 401}
 
 
+def conversation(proxy: Proxy, *requests: str) -> list[int]:
+    """Send all of this on one connection, byte for byte, and return each answer's status.
+
+    A request without a token ends it; its 401 is the last one, unless nginx hung up before.
+    """
+    last = ask(None, "Content-Length: 0", "Connection: close")
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as line:
+        line.sendall("".join([*requests, last]).encode())
+        said = b"".join(iter(lambda: line.recv(65536), b""))
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", said)]
+
+
+def ask(token: Issued | None, *headers: str, body: str = "") -> str:
+    lines = ["POST / HTTP/1.1", "Host: api.example.com", *headers]
+    if token is not None:
+        lines.append(f"Authorization: Bearer {token.plaintext.reveal()}")
+    return "\r\n".join([*lines, "", body])
+
+
+def test_each_request_on_a_connection_is_judged_by_itself(
+    proxy: Proxy, deploy: Issued, alice: User
+) -> None:
+    reader = issue(alice, "reader", scopes=["projects.read"])
+    none = "Content-Length: 0"
+    requests = [ask(token, none) for token in (reader, deploy, None, deploy, reader)]
+    assert conversation(proxy, *requests) == [403, 200, 401, 200, 403, 401]
+
+
+def test_a_request_cannot_hide_in_another_one_s_body(
+    proxy: Proxy, deploy: Issued, alice: User
+) -> None:
+    hidden = ask(None, "Skytells-User-Id: root", "Content-Length: 0")
+    length, chunked = f"Content-Length: {len(hidden)}", "Transfer-Encoding: chunked"
+    # A body is a body: what is in it is handed on as such, or refused along with its request.
+    assert conversation(proxy, ask(deploy, length, body=hidden)) == [200, 401]
+    reader = issue(alice, "reader", scopes=["projects.read"])
+    assert conversation(proxy, ask(reader, length, body=hidden)) == [403, 401]
+    # What follows a body of no chunks is a request of its own, and has to pass by itself.
+    ended = ask(deploy, chunked, body=f"0\r\n\r\n{hidden}")
+    assert conversation(proxy, ended) == [200, 401, 401]
+    for doubtful in (
+        [length, chunked],
+        [length, "Content-Length: 0"],
+        ["Transfer-Encoding: xchunked"],
+        ["Transfer-Encoding: chunked, identity"],
+        [f"Content-Length: +{len(hidden)}"],
+    ):
+        statuses = conversation(proxy, ask(deploy, *doubtful, body=f"0\r\n\r\n{hidden}"))
+        assert statuses in ([400], [501]), doubtful
+
+
 def test_a_revoked_token_is_refused_on_the_next_request(
     proxy: Proxy, deploy: Issued, alice: User
 ) -> None:

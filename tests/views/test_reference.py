@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from django.conf import settings
+from django.http import HttpResponse
 from django.test import Client
 from django.utils.html import escape
 
-from tokens import secret
-from tokens.reference import Operation, sections
+from skytells_console.models import User
+from tests.api.contract import judge
+from tests.cast import Clock, issue, origin
+from tokens import relying_parties, secret
+from tokens.reference import FORM, Operation, sections
 from tokens.scopes import BY_NAME
 from tokens.views.reference import examples
 
@@ -67,6 +75,67 @@ def test_no_example_holds_a_value(operation: Operation) -> None:
 def test_the_python_example_is_python(operation: Operation) -> None:
     _, python = examples(operation, "https://console.example.com")
     compile("\n".join(python.lines), "example", "exec")
+
+
+def test_what_only_the_reader_has_is_written_as_an_ellipsis() -> None:
+    for example in examples(
+        next(each for each in OPERATIONS if each.key == "collect-token"), "https://example.com"
+    ):
+        assert '"device_code": "…"' in "\n".join(example.lines)
+
+
+# The last one collects what only its own reader has begun.
+@pytest.mark.parametrize(
+    "operation",
+    [each for each in OPERATIONS if each.key != "collect-token"],
+    ids=lambda each: each.key,
+)
+def test_each_example_is_answered_as_the_reference_says_and_does_not_age(
+    client: Client, clock: Clock, alice: User, operation: Operation
+) -> None:
+    clock.tick(days=1000)
+    token = issue(alice, scopes=list(BY_NAME)).plaintext.reveal()
+    service = relying_parties.create(name="billing", scopes=["projects.read"], origin=origin())
+    pair = f"{service.service.client_id}:{service.secret.reveal()}".encode()
+    basic = f"Basic {base64.b64encode(pair).decode()}"
+    header = basic if operation.needs == "a service" else f"Bearer {token}"
+    body = {
+        name: token if value == "$SKYTELLS_TOKEN" else value
+        for name, value in operation.example_body.items()
+    }
+    answer = client.generic(
+        operation.method,
+        operation.path,
+        urlencode(body) if operation.body_type == FORM else json.dumps(body),
+        content_type=operation.body_type or "application/json",
+        headers={}
+        if operation.needs in {"the token itself", "no token"}
+        else {"Authorization": header},
+        QUERY_STRING=urlencode(operation.example_query),
+    )
+    assert answer.status_code == int(operation.status), answer.content
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.key)
+def test_the_answer_that_is_shown_is_one_that_the_description_promises(
+    operation: Operation,
+) -> None:
+    if operation.answer:
+        shown = HttpResponse(
+            operation.answer, content_type="application/json", status=int(operation.status)
+        )
+        assert judge(operation.path, operation.method, shown) == ""
+
+
+def test_the_page_for_callers_names_the_codes_that_are_answered() -> None:
+    text = (settings.BASE_DIR / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \| .+ \|$", text, re.MULTILINE)
+    told = {(status, code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    answered = {(each.status, each.code) for one in OPERATIONS for each in one.refusals}
+    assert len(rows) == 8
+    assert all("`" in codes for _, codes in rows)
+    # What breaks is answered anywhere, so no operation lists it.
+    assert told <= answered | {("500", "server_error")}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -73,7 +74,7 @@ def _curl(operation: Operation, url: str) -> tuple[str, ...]:
     elif operation.body_type:
         parts += [
             '-H "Content-Type: application/json"',
-            f"-d '{json.dumps(operation.example_body)}'",
+            f"-d '{_json(operation.example_body)}'",
         ]
     parts.append(f'"{url}"')
     *most, last = parts
@@ -95,7 +96,7 @@ def _python(operation: Operation, url: str) -> tuple[str, ...]:
         )
         lines.append(f"    data={{{pairs}}},")
     elif operation.body_type:
-        lines.append(f"    json={json.dumps(operation.example_body)},")
+        lines.append(f"    json={_json(operation.example_body)},")
     needs_environment = any("os.environ" in line for line in lines)
     shown = "answer.json()" if operation.answer else "dict(answer.headers)"
     return (
@@ -107,6 +108,11 @@ def _python(operation: Operation, url: str) -> tuple[str, ...]:
         ")",
         f"print(answer.status_code, {shown})",
     )
+
+
+def _json(body: dict[str, Any]) -> str:
+    # As it is read: an ellipsis stands for what only the reader has.
+    return json.dumps(body, ensure_ascii=False)
 
 
 def _python_value(value: str) -> str:
