@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core import mail
@@ -319,15 +320,41 @@ def test_the_numbers_shown_are_the_rows_that_the_saved_rules_refuse(
             if not policy.within_policy(facts(token), rules, NOON)
         ]
         accepted = AccessToken.objects.filter(policy.accepted_q(rules, NOON)).count()
-        listed = set(policy_change.outside(AccessToken.objects.all(), rules, NOON))
+        rows = AccessToken.objects.order_by("pk")
+        listed = set(policy_change.outside(rows, rules, NOON))
+        few = [each.pk for each in policy_change.outside_to_list(rows, rules, NOON)]
+        with mock.patch("tokens.policy_change.effect._FEW", 0):
+            few_of_many = [each.pk for each in policy_change.outside_to_list(rows, rules, NOON)]
         transaction.set_rollback(True)
     assert listed == set(refused)
+    assert few == few_of_many == [token.pk for token in sorted(refused, key=lambda each: each.pk)]
     assert effect.total.tokens == len(refused)
     assert effect.total.people == len({token.owner_id for token in refused})
     assert effect.total.used == sum(token.pk in used for token in refused)
     assert effect.live - effect.total.tokens == accepted
     assert bool(effect.lines) == bool(refused)
     assert sum(line.tokens for line in effect.lines) >= effect.total.tokens
+
+
+@pytest.mark.parametrize("begins", [timedelta(0), timedelta(microseconds=1), DAY / 7])
+def test_a_lifetime_is_too_long_from_a_microsecond_on(begins: timedelta, alice: User) -> None:
+    rules = Draft(max_lifetime_days=30).rules()
+    near = [timedelta(microseconds=n) for n in (-1_000_001, -999_999, -1, 0, 1, 999_999, 1_000_001)]
+    made = NOON - DAY + begins
+    for number, off in enumerate(near):
+        AccessToken.objects.create(
+            owner=alice,
+            name=str(number),
+            digest=bytes([number]) * 32,
+            pepper_id=1,
+            scopes="inference",
+            created_at=made,
+            created_via="console",
+            expires_at=made + 30 * DAY + off,
+        )
+    found = policy_change.outside(AccessToken.objects.all(), rules, NOON)
+    too_long = {str(number) for number, off in enumerate(near) if off > timedelta(0)}
+    assert set(found.values_list("name", flat=True)) == too_long
 
 
 def facts(token: AccessToken) -> policy.TokenFacts:

@@ -187,6 +187,21 @@ def test_a_page_is_read_with_few_queries_wherever_it_is(
         assert len(asked) <= 6, query
 
 
+def test_results_are_counted_beside_a_search_or_a_filter_only(
+    field: dict[str, AccessToken], as_carol: Signer
+) -> None:
+    client = as_carol(VIEW)
+    assert "Show all" not in client.get(LIST).content.decode()
+    assert "1 result (" in client.get(LIST, {"q": "wri"}).content.decode()
+    assert "2 results (" in client.get(LIST, {"used": "never"}).content.decode()
+
+
+def test_the_owner_is_shown_by_name_and_address(alice: User, as_carol: Signer) -> None:
+    issue(alice)
+    page = as_carol(VIEW).get(LIST).content.decode()
+    assert 'Alice Arden<span class="under">alice<wbr>@example.com</span>' in page
+
+
 # --- What leaves ---------------------------------------------------------------------------------
 
 
