@@ -105,6 +105,26 @@ def lines(answer: Any) -> list[policy_change.Line]:
     return found
 
 
+def test_tokens_of_who_is_switched_off_are_not_counted(
+    field: dict[str, AccessToken], bob: User, clock: Clock
+) -> None:
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    draft = Draft(
+        max_write_lifetime_days=20,
+        no_expiration_allowed=False,
+        allowed_networks="192.0.2.0/24",
+        max_live_tokens=1,
+    )
+    effect = policy_change.effect(
+        draft.rules(), clock.now, today=clock.now - DAY, idle_after_days=1
+    )
+    # All that is left is alice's: two tokens, of which one writes.
+    assert (effect.total.tokens, effect.total.people, effect.total.used) == (1, 1, 0)
+    assert (effect.live, effect.idle, effect.full) == (2, 0, 1)
+    assert effect.elsewhere == policy_change.Elsewhere(0, frozenset())
+    assert len(effect.out) == 1
+
+
 def test_where_all_fit_the_preview_says_so(field: dict[str, AccessToken], as_carol: Signer) -> None:
     assert "All 4 tokens fit." in as_carol(POLICY).post(PAGE, typed()).content.decode()
 
