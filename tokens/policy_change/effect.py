@@ -106,7 +106,7 @@ def outside_to_list(rows: Tokens, rules: Rules, now: datetime) -> Tokens:
 def effect(
     rules: Rules, now: datetime, *, today: datetime, idle_after_days: int | None = None
 ) -> Effect:
-    """Return what the rules would do at ``now``. Exact, with four queries to seven.
+    """Return what the rules would do at ``now``. Exact, with three queries to seven.
 
     ``today`` is the first moment of the reader's day; ``idle_after_days`` counts what is so long
     unused that the policy would begin to end it.
@@ -115,9 +115,11 @@ def effect(
     broken = [*rows, ("In total, each token counted once", _any_of(rows))]
     by_rule = [Count("pk", filter=condition) for _, condition in broken]
     living, away = AccessToken.objects.filter(not_ended_q(now)), _switched_off()
-    # The last use is looked up of what was used today, not of every token.
-    used = _by_owner(living.filter(activity__last_used_at__gte=today), away, *by_rule).values()
     people = _by_owner(living, away, *by_rule, Count("pk"))
+    out = frozenset(owner for owner, numbers in people.items() if numbers[-2])
+    # The last use is looked up of what was used today, not of every token.
+    in_use = living.filter(activity__last_used_at__gte=today)
+    used = _by_owner(in_use, away, *by_rule).values() if out else ()
     *lines, total = [
         Line(
             rule,
@@ -134,7 +136,7 @@ def effect(
         _idle(living, away, now, idle_after_days) if idle_after_days else 0,
         _full({owner: numbers[-1] for owner, numbers in people.items()}, away, rules, now),
         _elsewhere(living, away, rules, now) if rules.networks_limited else None,
-        frozenset(owner for owner, numbers in people.items() if numbers[-2]),
+        out,
     )
 
 
