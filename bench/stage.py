@@ -43,7 +43,10 @@ class Stage:
 def stage(
     database: str, *, users: int, tokens: int, server: str = SERVER, flush_seconds: int = 60
 ) -> Iterator[Stage]:
-    """Make an installation on ``database`` with that many users and tokens; remove it at the end."""
+    """Make an installation on ``database`` with that many users and tokens; remove it at the end.
+
+    Without tokens it is left empty, for a bench that fills it in its own way.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="console-bench-") as name,
         _database(database, server) as url,
@@ -63,11 +66,16 @@ def stage(
             **({"DATABASE_URL": url} if url else {}),
         }
         run(environ, "manage.py", "migrate", "--verbosity=0")
-        out = Path(name) / "values"
-        sizes = [f"--users={users}", f"--tokens={tokens}"]
-        seeded = run(environ, "manage.py", "seed_bench", *sizes, f"--out={out}")
-        _analyze(environ)
-        yield Stage(environ, Path(name), seeded.strip())
+        seeded = _seeded(environ, Path(name) / "values", users, tokens) if tokens else ""
+        yield Stage(environ, Path(name), seeded)
+
+
+def _seeded(environ: dict[str, str], out: Path, users: int, tokens: int) -> str:
+    """Make new tokens that are alike, and return what the seeder said."""
+    sizes = [f"--users={users}", f"--tokens={tokens}"]
+    said = run(environ, "manage.py", "seed_bench", *sizes, f"--out={out}")
+    _analyze(environ)
+    return said.strip()
 
 
 def run(environ: dict[str, str], *command: str) -> str:

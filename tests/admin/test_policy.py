@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core import mail
@@ -102,6 +103,26 @@ def test_the_preview_counts_each_rule_and_saves_nothing(
 def lines(answer: Any) -> list[policy_change.Line]:
     found: list[policy_change.Line] = answer.context["effect"].lines
     return found
+
+
+def test_tokens_of_who_is_switched_off_are_not_counted(
+    field: dict[str, AccessToken], bob: User, clock: Clock
+) -> None:
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    draft = Draft(
+        max_write_lifetime_days=20,
+        no_expiration_allowed=False,
+        allowed_networks="192.0.2.0/24",
+        max_live_tokens=1,
+    )
+    effect = policy_change.effect(
+        draft.rules(), clock.now, today=clock.now - DAY, idle_after_days=1
+    )
+    # All that is left is alice's: two tokens, of which one writes.
+    assert (effect.total.tokens, effect.total.people, effect.total.used) == (1, 1, 0)
+    assert (effect.live, effect.idle, effect.full) == (2, 0, 1)
+    assert effect.elsewhere == policy_change.Elsewhere(0, frozenset())
+    assert len(effect.out) == 1
 
 
 def test_where_all_fit_the_preview_says_so(field: dict[str, AccessToken], as_carol: Signer) -> None:
@@ -319,15 +340,41 @@ def test_the_numbers_shown_are_the_rows_that_the_saved_rules_refuse(
             if not policy.within_policy(facts(token), rules, NOON)
         ]
         accepted = AccessToken.objects.filter(policy.accepted_q(rules, NOON)).count()
-        listed = set(policy_change.outside(AccessToken.objects.all(), rules, NOON))
+        rows = AccessToken.objects.order_by("pk")
+        listed = set(policy_change.outside(rows, rules, NOON))
+        few = [each.pk for each in policy_change.outside_to_list(rows, rules, NOON)]
+        with mock.patch("tokens.policy_change.effect._FEW", 0):
+            few_of_many = [each.pk for each in policy_change.outside_to_list(rows, rules, NOON)]
         transaction.set_rollback(True)
     assert listed == set(refused)
+    assert few == few_of_many == [token.pk for token in sorted(refused, key=lambda each: each.pk)]
     assert effect.total.tokens == len(refused)
     assert effect.total.people == len({token.owner_id for token in refused})
     assert effect.total.used == sum(token.pk in used for token in refused)
     assert effect.live - effect.total.tokens == accepted
     assert bool(effect.lines) == bool(refused)
     assert sum(line.tokens for line in effect.lines) >= effect.total.tokens
+
+
+@pytest.mark.parametrize("begins", [timedelta(0), timedelta(microseconds=1), DAY / 7])
+def test_a_lifetime_is_too_long_from_a_microsecond_on(begins: timedelta, alice: User) -> None:
+    rules = Draft(max_lifetime_days=30).rules()
+    near = [timedelta(microseconds=n) for n in (-1_000_001, -999_999, -1, 0, 1, 999_999, 1_000_001)]
+    made = NOON - DAY + begins
+    for number, off in enumerate(near):
+        AccessToken.objects.create(
+            owner=alice,
+            name=str(number),
+            digest=bytes([number]) * 32,
+            pepper_id=1,
+            scopes="inference",
+            created_at=made,
+            created_via="console",
+            expires_at=made + 30 * DAY + off,
+        )
+    found = policy_change.outside(AccessToken.objects.all(), rules, NOON)
+    too_long = {str(number) for number, off in enumerate(near) if off > timedelta(0)}
+    assert set(found.values_list("name", flat=True)) == too_long
 
 
 def facts(token: AccessToken) -> policy.TokenFacts:

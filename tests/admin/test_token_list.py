@@ -162,9 +162,11 @@ def test_counting_stops(
     assert "5000 or more" not in answer.content.decode()
 
 
-def test_each_page_holds_its_rows_in_order(alice: User, as_carol: Signer, clock: Clock) -> None:
+def test_each_page_holds_its_rows_in_order(
+    alice: User, bob: User, as_carol: Signer, clock: Clock
+) -> None:
     many(alice, 130, clock.now)
-    issue(alice, "newest")
+    issue(bob, "newest")
     newest = list(AccessToken.objects.newest_first())
     client = as_carol(VIEW)
     for page in (1, 2, 3):
@@ -185,6 +187,21 @@ def test_a_page_is_read_with_few_queries_wherever_it_is(
         asking = [each["sql"] for each in asked if "tokens_accesstoken" in each["sql"]]
         assert len(asking) <= 2, query
         assert len(asked) <= 6, query
+
+
+def test_results_are_counted_beside_a_search_or_a_filter_only(
+    field: dict[str, AccessToken], as_carol: Signer
+) -> None:
+    client = as_carol(VIEW)
+    assert "Show all" not in client.get(LIST).content.decode()
+    assert "1 result (" in client.get(LIST, {"q": "wri"}).content.decode()
+    assert "2 results (" in client.get(LIST, {"used": "never"}).content.decode()
+
+
+def test_the_owner_is_shown_by_name_and_address(alice: User, as_carol: Signer) -> None:
+    issue(alice)
+    page = as_carol(VIEW).get(LIST).content.decode()
+    assert 'Alice Arden<span class="under">alice<wbr>@example.com</span>' in page
 
 
 # --- What leaves ---------------------------------------------------------------------------------

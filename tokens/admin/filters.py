@@ -13,7 +13,7 @@ from django.utils import timezone
 from tokens import policy, policy_change, scopes
 from tokens.models import Created
 from tokens.models.liveness import not_ended_q
-from tokens.models.standing import endless_q, never_used_q, status_q, unused_q
+from tokens.models.standing import endless_q, last_use_q, never_used_q, status_q, unused_q
 from tokens.models.status import UNUSED, Status
 
 _KEYS = {status.key: status for status in Status}
@@ -122,7 +122,7 @@ class UseFilter(Choice):
             return rows.filter(never_used_q(now))
         if chosen == "idle":
             return rows.filter(unused_q(now), _long_made_q(now))
-        return rows.filter(activity__last_used_at__gt=now - int(chosen) * _DAY)
+        return rows.filter(last_use_q(last_used_at__gt=now - int(chosen) * _DAY))
 
 
 class ViaFilter(Choice):
@@ -152,4 +152,4 @@ class PolicyFilter(Choice):
 
     def narrow(self, rows: QuerySet[Any], chosen: str, now: datetime) -> QuerySet[Any]:
         """Ask the same condition as the policy's preview."""
-        return policy_change.outside(rows, policy.current_rules(), now)
+        return policy_change.outside_to_list(rows, policy.current_rules(), now)

@@ -122,7 +122,7 @@ def _page(
 
 def _outside(draft: Draft, now: datetime) -> QuerySet[AccessToken]:
     rows = AccessToken.objects.select_related("owner").newest_first()
-    return policy_change.outside(rows, draft.rules(), now)[:_NAMED]
+    return policy_change.outside_to_list(rows, draft.rules(), now)[:_NAMED]
 
 
 def _happens(form: PolicyForm, effect: Effect) -> str:

@@ -36,6 +36,7 @@ from tokens.models.status import status_of
 from tokens.scopes import BY_NAME
 from tokens.templatetags.console_ui import day, relative_tag, tid
 
+_FEW_OWNERS = 1_000
 _VALUE_IN_SEARCH = (
     "That looks like a token's value, which must not stand in an address. Identify it here instead."
 )
@@ -181,9 +182,11 @@ def _matching(word: str) -> Q:
         return Q(public_id=uuid.UUID(word))
     except ValueError:
         pass
-    owners = get_user_model()._default_manager.filter(called_q(word))
-    owned = Q(owner_id__in=owners.values("pk"))
-    if "@" in word and owners.exists():
+    owners = get_user_model()._default_manager.filter(called_q(word)).values_list("pk", flat=True)
+    few = list(owners[: _FEW_OWNERS + 1])
+    # By their ids the database finds them fast; of more people than that a page fills soon.
+    owned = Q(owner_id__in=few if len(few) <= _FEW_OWNERS else owners)
+    if "@" in word and few:
         # Whole addresses are looked up most, and are quick where nothing else is looked for.
         return owned
     named = owned | Q(name__istartswith=word)

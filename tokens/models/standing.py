@@ -22,6 +22,7 @@ from django.db.models import (
 from tokens.models.liveness import ended_q, not_ended_q, not_paused_q, paused_q, to_come_q
 from tokens.models.status import EXPIRING_SOON, UNUSED, Status
 from tokens.models.token import AccessToken, AccessTokenQuerySet
+from tokens.models.use import TokenActivity
 
 # A pause without an end is forgotten sooner than one that runs out by itself.
 LONG_PAUSE = timedelta(hours=24)
@@ -121,6 +122,15 @@ def status_rank(now: datetime) -> Case:
     )
 
 
+def last_use_q(**condition: datetime) -> Q:
+    """Return the condition for tokens whose last use fulfils one.
+
+    It is looked up of one token after the other, in the order of the list. Joined, SQLite begins with
+    all that was used and sorts it, to show the first few.
+    """
+    return Q(Exists(TokenActivity.objects.filter(token=OuterRef("pk"), **condition)))
+
+
 def status_q(status: Status, now: datetime) -> Q:
     """Return the condition for tokens that show a status; needs ``with_rotation``.
 
@@ -137,8 +147,8 @@ def status_q(status: Status, now: datetime) -> Q:
         Status.ROTATING: awake & Q(rotating=True),
         Status.EXPIRING_SOON: alone & Q(expires_at__lte=now + EXPIRING_SOON),
         Status.NEVER_USED: lasting & Q(activity__isnull=True),
-        Status.UNUSED: lasting & Q(activity__last_used_at__lte=now - UNUSED),
-        Status.ACTIVE: lasting & Q(activity__last_used_at__gt=now - UNUSED),
+        Status.UNUSED: lasting & last_use_q(last_used_at__lte=now - UNUSED),
+        Status.ACTIVE: lasting & last_use_q(last_used_at__gt=now - UNUSED),
     }
     return conditions[status]
 

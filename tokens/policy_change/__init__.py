@@ -6,7 +6,16 @@ revokes nothing; from ``blocks_from`` on the verdict refuses what is out of poli
 
 from __future__ import annotations
 
-from tokens.policy_change.effect import LOOK_BACK, Effect, Elsewhere, Line, Tokens, effect, outside
+from tokens.policy_change.effect import (
+    LOOK_BACK,
+    Effect,
+    Elsewhere,
+    Line,
+    Tokens,
+    effect,
+    outside,
+    outside_to_list,
+)
 from tokens.policy_change.saving import Draft, Overtaken, current, save
 
 __all__ = [
@@ -20,5 +29,6 @@ __all__ = [
     "current",
     "effect",
     "outside",
+    "outside_to_list",
     "save",
 ]
