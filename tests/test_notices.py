@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from skytells_console.models import User
 from tests.cast import NOON, Clock, issue, origin
@@ -146,8 +146,8 @@ def test_what_is_claimed_is_nobody_elses_until_the_claim_ends(clock: Clock, owed
 
 
 def test_what_was_sent_is_never_due_and_keeps_nothing_personal(clock: Clock, owed: int) -> None:
-    assert notices.mark_sent(owed, clock.now)
-    assert not notices.mark_sent(owed, clock.tick(minutes=1))
+    assert notices.mark_sent([owed], clock.now)
+    assert not notices.mark_sent([owed], clock.tick(minutes=1))
     assert (the_notice().sent_at, the_notice().data) == (NOON, {})
     assert notices.claim(owed, clock.tick(days=1)) is None
     assert notices.due(clock.now, 10) == []
@@ -167,7 +167,7 @@ def test_what_failed_falls_due_after_as_long_again(
     now = clock.tick(seconds=waited.total_seconds())
     notice = notices.claim(owed, now)
     assert notice is not None
-    notices.put_back(notice, now)
+    notices.put_back([notice], now)
     assert the_notice().due_at == now + wait
 
 
@@ -185,3 +185,21 @@ def test_of_eight_claims_at_once_one_is_granted(alice: User) -> None:
     notice = the_notice()
     claims = together(*[lambda: notices.claim(notice.pk, notice.due_at)] * 8)
     assert [claim for claim in claims if claim is not None] == [notice]
+
+
+@pytest.mark.postgresql
+def test_a_mail_is_found_by_its_key_among_many_that_have_just_been_owed(alice: User) -> None:
+    def owe(number: int, sent_at: datetime | None) -> None:
+        Notice.objects.bulk_create(
+            Notice(owner=alice, kind="k", subject=f"{n} {sent_at}", due_at=NOON, sent_at=sent_at)
+            for n in range(number)
+        )
+
+    owe(3000, NOON)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE tokens_notice")
+    owe(1000, None)
+    one, mine = {"pk": 5, "due_at__lte": NOON}, {"owner_id": alice.pk, "kind": "k", "subject": "x"}
+    for which in (one, mine):
+        assert "notice_due" in Notice.objects.filter(sent_at__isnull=True, **which).explain()
+        assert "notice_due" not in notices.unsent().filter(**which).explain()

@@ -415,6 +415,21 @@ def test_a_sender_that_dies_leaves_the_whole_mail_to_the_next(clock: Clock, alic
     assert send() == ["2 of your tokens need a look"]
 
 
+def test_a_mail_about_many_costs_as_many_statements_as_one_about_few(
+    clock: Clock, alice: User, bob: User
+) -> None:
+    costs = []
+    for owner, number in ((alice, 2), (bob, 40)):
+        for each in range(number):
+            made(owner, f"t{each}", left=7 * DAY)
+        reminders.owe_due(clock.now)
+        with CaptureQueriesContext(connection) as queries:
+            assert mailer.deliver_due().sent == 1
+        costs.append(len(queries))
+        assert notices.due(clock.now, 100) == []
+    assert costs[0] == costs[1]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_runs_at_once_tell_each_thing_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices._Wiring, "tell", None)

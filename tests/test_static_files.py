@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,7 @@ def status(folder: Path) -> Callable[[str], int]:
     serve: Any = StaticFilesMiddleware(missing)
 
     def ask(path: str) -> int:
-        with serve(RequestFactory().get(path)) as response:
+        with closing(serve(RequestFactory().get(path))) as response:
             return int(response.status_code)
 
     return ask

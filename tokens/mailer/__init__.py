@@ -12,7 +12,7 @@ import os
 import smtplib
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -63,7 +63,7 @@ def deliver_due() -> Delivered:
             logger.warning("The mail server cannot be reached (%s).", type(error).__name__)
             return Delivered(0, len(waiting))
         try:
-            outcomes = [_deliver(pk, server) for pk in waiting]
+            outcomes = list(_deliver_each(waiting, server))
         finally:
             _close(server)
         return Delivered(outcomes.count(True), outcomes.count(False))
@@ -80,11 +80,19 @@ def deliver_all(progress: Callable[[int], None] = lambda number: None) -> Delive
             return Delivered(sent, failed)
 
 
-def _deliver(pk: int, server: BaseEmailBackend) -> bool | None:
-    """Send one mail. None when it is somebody else's to send, or no news any more."""
-    claimed = claim_mail(pk, timezone.now())
-    if not claimed:
-        return None
+def _deliver_each(waiting: Sequence[int], server: BaseEmailBackend) -> Iterator[bool | None]:
+    """Send a mail for each notice that none before it had with it: one may be about hundreds."""
+    done: set[int] = set()
+    for pk in waiting:
+        if pk not in done:
+            claimed = claim_mail(pk, timezone.now())
+            done.update(notice.pk for notice in claimed)
+            # What is not claimed is somebody else's to send.
+            yield _deliver(claimed, server) if claimed else None
+
+
+def _deliver(claimed: Sequence[Notice], server: BaseEmailBackend) -> bool | None:
+    """Send one mail. None when it is no news any more."""
     # What its owner switched off after it was owed is not sent either.
     wanted = preferences.wanted_by(claimed[0].owner_id)
     news = [notice for notice in claimed if notice.kind in wanted and _is_news(notice)]
@@ -95,12 +103,11 @@ def _deliver(pk: int, server: BaseEmailBackend) -> bool | None:
             message(*news, server=server).send()
     except FAULTS as error:
         # What a server answers may hold an address, so only the kind of the fault is written down.
-        logger.warning("Mail %s could not be sent (%s).", pk, type(error).__name__)
-        for notice in claimed:
-            notices.put_back(notice, timezone.now())
+        kind = type(error).__name__
+        logger.warning("Mail %s could not be sent (%s).", claimed[0].pk, kind)
+        notices.put_back(claimed, timezone.now())
         return False
-    for notice in claimed:
-        notices.mark_sent(notice.pk, timezone.now())
+    notices.mark_sent([notice.pk for notice in claimed], timezone.now())
     return True if news else None
 
 

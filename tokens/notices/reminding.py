@@ -16,7 +16,7 @@ from django.db import transaction
 
 from tokens.models import AccessToken, MailPreference, Notice
 from tokens.models.standing import with_rotation
-from tokens.notices import LEASE, Kind, claim
+from tokens.notices import LEASE, Kind, claim, unsent
 from tokens.notices.preferences import FIXED
 
 REMINDERS = frozenset(
@@ -88,16 +88,13 @@ def claim_mail(pk: int, now: datetime) -> list[Notice]:
     if notice is None or notice.kind not in REMINDERS:
         single = claim(pk, now)
         return [] if single is None else [single]
-    mates = Notice.objects.filter(
-        owner_id=notice.owner_id,
-        kind__in=REMINDERS,
-        sent_at__isnull=True,
-        data__mail=notice.data.get("mail"),
+    mates = unsent().filter(
+        owner_id=notice.owner_id, kind__in=REMINDERS, data__mail=notice.data.get("mail")
     )
     mail = sorted({*mates.values_list("pk", flat=True), pk})
     if claim(mail[0], now) is None:
         return []
-    Notice.objects.filter(pk__in=mail[1:], sent_at__isnull=True).update(due_at=now + LEASE)
+    unsent().filter(pk__in=mail[1:]).update(due_at=now + LEASE)
     rows = Notice.objects.filter(pk__in=mail).order_by("pk")
     rows = rows.select_related("owner", "token__activity", "token__owner")
     found = list(rows.prefetch_related("token__projects"))
