@@ -18,6 +18,7 @@ from tokens import insight, lifecycle
 from tokens.forms import RevokeManyForm
 from tokens.models import AccessToken
 from tokens.models.liveness import is_ended
+from tokens.models.rotation import Rotation, rotations_of
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
@@ -130,6 +131,7 @@ def _question(
     busy = [line for line in lines if line.in_use]
     context = {
         "lines": lines,
+        "staying": _staying(lines),
         "form": form,
         "tokens": _tokens(len(lines)),
         "busy": len(busy),
@@ -139,6 +141,13 @@ def _question(
         "url": request.path,
     }
     return _answer(request, context, status)
+
+
+def _staying(lines: list[Line]) -> list[Rotation]:
+    """Return the open rotations of these tokens, whose replacements go on without them."""
+    ids = [line.token.pk for line in lines]
+    found = rotations_of(ids, timezone.now()).values()
+    return [rotation for rotation in found if rotation.replacement.pk not in ids]
 
 
 def _in_use(busy: int, number: int) -> str:
