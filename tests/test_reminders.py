@@ -20,7 +20,7 @@ from tests.operations import answer, run
 from tests.test_mailer import BrokenBackend
 from tests.threads import together
 from tokens import lifecycle, mailer, notices, projects, reminders, usage
-from tokens.mailer import reminding as words
+from tokens.mailer import pieces, reminding as words
 from tokens.models import AccessToken, MailPreference, Notice, Policy, TokenEvent, TokenProject
 from tokens.models.token import AccessTokenQuerySet
 from tokens.origin import Consumer
@@ -256,14 +256,14 @@ def test_without_rotation_it_opens_a_form_that_is_filled_in(
     clock: Clock, alice: User, as_alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(alice, "a & b", left=7 * DAY)
-    page = words.page
+    page = pieces.page
 
     def without_rotation(name: str, **parts: Any) -> str:
         if name == "tokens:rotate":
             raise NoReverseMatch
         return page(name, **parts)
 
-    monkeypatch.setattr(words, "page", without_rotation)
+    monkeypatch.setattr(pieces, "page", without_rotation)
     send()
     (link,) = re.findall(r"Renew this token: (\S+)", str(mail.outbox[0].body))
     form = as_alice.get(link.removeprefix("http://127.0.0.1:8000"))

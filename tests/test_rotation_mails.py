@@ -134,3 +134,25 @@ def test_an_end_within_the_hour_needs_no_mail(
     use(old, clock)
     assert send() == []
     assert not Notice.objects.filter(kind="retirement_near", sent_at=None).exists()
+
+
+def test_a_used_replacement_is_not_offered_for_cancelling(
+    clock: Clock, old: AccessToken, new: AccessToken, alice: User
+) -> None:
+    lifecycle.note_first_use(token_id=new.pk, origin=origin(alice))
+    clock.tick(hours=24)
+    (message,) = send()
+    for text in parts(message):
+        assert "Step 5 of 5: Revoke the old token" in text
+        assert "ancel" not in text
+
+
+def test_a_paused_old_token_is_not_said_to_work(
+    clock: Clock, old: AccessToken, new: AccessToken, alice: User
+) -> None:
+    lifecycle.pause(token=old, until=None, origin=origin(alice))
+    clock.tick(hours=24)
+    (message,) = send()
+    for text in parts(message):
+        assert "The old token is paused and not revoked." in text
+        assert "Both tokens work" not in text

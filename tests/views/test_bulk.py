@@ -125,6 +125,21 @@ def test_a_monthly_job_is_in_use_though_it_called_weeks_ago(
     assert len(living()) == 4
 
 
+def test_the_replacement_of_a_chosen_token_is_said_to_stay(
+    clock: Clock, as_alice: Client, alice: User, four: dict[str, AccessToken]
+) -> None:
+    old = four["notebook"]
+    wish = lifecycle.RotationWish(scopes=old.scope_names, expires_at=None)
+    new = lifecycle.rotate(token=old, wish=wish, origin=origin(alice)).token
+    said = f"{old.name} is in rotation: its replacement {new.masked} stays."
+    assert said in text_of(as_alice.get(BULK, {"id": ids(old, four["smoke"])}))
+    # Not where it is chosen as well, and not of a token without a rotation.
+    assert "in rotation" not in text_of(as_alice.get(BULK, {"id": ids(old, new)}))
+    assert "in rotation" not in text_of(as_alice.get(BULK, {"id": ids(four["smoke"])}))
+    as_alice.post(BULK, {"id": ids(old), "stop": "on"})
+    assert new.name in living()
+
+
 def test_all_of_them_end_together(
     as_alice: Client, alice: User, four: dict[str, AccessToken]
 ) -> None:

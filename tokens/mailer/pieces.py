@@ -50,23 +50,37 @@ class Item(NamedTuple):
 class Mail:
     """The content of one mail, the same in its text and in its HTML.
 
-    ``strong`` is the part of the lede that must not be missed, and ``closing`` ends the question after
-    its links, where they are part of its sentence.
+    It goes to the owner of ``notice``. ``strong`` is the part of the lede that must not be missed, and
+    ``closing`` ends the question after its links, where they are part of its sentence. ``because`` says
+    why the mail came, and ``more`` what else will come.
     """
 
-    address: str
+    notice: Notice
     subject: str
     lede: str
     button: Link
     facts: tuple[Fact, ...] = ()
     question: str = ""
     ways_out: tuple[Link, ...] = ()
-    foot: str
+    because: str = ""
+    more: str = ""
     strong: str = ""
     life: Life | None = None
     note: str = ""
     items: tuple[Item, ...] = ()
     closing: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where the mail goes."""
+        return address(self.notice)
+
+    @property
+    def foot(self) -> str:
+        """The last lines: why this mail came, what else will come, and what Skytells never does."""
+        because = self.because or f"the token belongs to {self.address}"
+        lines = (f"You get this because {because}.", self.more, NEVER_ASKS)
+        return " ".join(filter(None, lines))
 
     @property
     def lede_parts(self) -> tuple[str, str, str]:
@@ -97,6 +111,21 @@ def page(name: str, **parts: Any) -> str:
     return settings.PUBLIC_URL + reverse(name, urlconf=settings.ROOT_URLCONF, kwargs=parts)
 
 
-def foot(because: str, more: str = "") -> str:
-    """Return the last lines: why this mail came, what else will come, and what Skytells never does."""
-    return " ".join(filter(None, (f"You get this because {because}.", more, NEVER_ASKS)))
+def value_of(token: AccessToken, label: str = "Token") -> Fact:
+    """Return the line that says which token it is, by what may be shown of its value."""
+    return Fact(label, token.masked, mono=True)
+
+
+def look(token: AccessToken, label: str = "Look at the token") -> Link:
+    """Return the link to the token's own page."""
+    return Link(label, page("tokens:detail", public_id=token.public_id))
+
+
+def rotation(token: AccessToken, label: str = "Rotate this token") -> Link:
+    """Return the link to the token's rotation, where it stands."""
+    return Link(label, page("tokens:rotate", public_id=token.public_id))
+
+
+def revocation(token: AccessToken) -> Link:
+    """Return the link to the page that asks before it revokes the token."""
+    return Link("Revoke it now", page("tokens:revoke", public_id=token.public_id))

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from tokens import policy, policy_change
-from tokens.mailer.pieces import Fact, Item, Link, Mail, address, foot, instant, page
+from tokens.mailer.pieces import (
+    Fact,
+    Item,
+    Link,
+    Mail,
+    address,
+    instant,
+    page,
+    revocation,
+    rotation,
+)
 from tokens.models import AccessToken, Notice
 from tokens.policy import Rules
 
@@ -26,7 +36,7 @@ def mail_about_policy(notice: Notice, now: datetime) -> Mail:
     begins = rules.blocks_from
     from_then = instant(begins) if begins and begins > now else ""
     return Mail(
-        address=address(notice),
+        notice=notice,
         subject=_subject(found),
         lede=f"Your administrator changed the rules for all tokens on {at}."
         f"{_standing(found, begins, from_then)}",
@@ -35,7 +45,7 @@ def mail_about_policy(notice: Notice, now: datetime) -> Mail:
         items=tuple(map(_item, found[:_MOST_ITEMS])),
         facts=_facts(rules),
         note="The list has more." if len(found) > _MOST_ITEMS else "",
-        foot=foot(f"tokens belong to {address(notice)}"),
+        because=f"tokens belong to {address(notice)}",
     )
 
 
@@ -67,11 +77,7 @@ def _standing(found: list[AccessToken], begins: datetime | None, from_then: str)
 
 def _item(token: AccessToken) -> Item:
     end = f"Expires on {instant(token.expires_at)}" if token.expires_at else "No expiration"
-    links = (
-        Link("Rotate this token", page("tokens:rotate", public_id=token.public_id)),
-        Link("Revoke it now", page("tokens:revoke", public_id=token.public_id)),
-    )
-    return Item(token.name, f"{token.masked}. {end}.", links)
+    return Item(token.name, f"{token.masked}. {end}.", (rotation(token), revocation(token)))
 
 
 def _facts(rules: Rules) -> tuple[Fact, ...]:

@@ -16,10 +16,13 @@ from tokens.mailer.pieces import (
     Link,
     Mail,
     address,
-    foot,
     instant,
+    look,
     meaning,
     page,
+    revocation,
+    rotation,
+    value_of,
 )
 from tokens.models import AccessToken, Notice
 from tokens.models.liveness import is_ended, is_expired
@@ -37,7 +40,7 @@ _ORDER = (
     Kind.UNUSED,
 )
 _MORE = {
-    Kind.EXPIRES_30: "More reminders follow 7 days and 1 day before.",
+    Kind.EXPIRES_30: "More reminders follow 7 days and 1 day before, and on the day.",
     Kind.EXPIRES_7: "More reminders follow 1 day before and on the day.",
     Kind.EXPIRES_1: "One more reminder follows on the day.",
 }
@@ -81,13 +84,13 @@ def mail_about(notices: Sequence[Notice], now: datetime) -> Mail:
     tokens = len({notice.token_id for notice in ordered})
     which = f"{tokens} of your tokens need" if tokens > 1 else f"{_token(owner).name} needs"
     return Mail(
-        address=address(owner),
+        notice=owner,
         subject=f"{which} a look",
         lede="What needs it soonest comes first. Every link asks before it does anything.",
         button=Link("Look at your tokens", page("tokens:list")),
         items=tuple(Item(each.title, each.sentence, each.links) for each in told[:_MOST_ITEMS]),
         note=f"The list has {rest} more." if rest > 0 else "",
-        foot=foot(f"the tokens belong to {address(owner)}"),
+        because=f"the tokens belong to {address(owner)}",
     )
 
 
@@ -95,7 +98,7 @@ def _about_one(notice: Notice, now: datetime) -> Mail:
     token, told = _token(notice), _told(notice, now)
     first, *others = told.links
     return Mail(
-        address=address(notice),
+        notice=notice,
         subject=told.title,
         lede=told.sentence,
         strong=told.strong,
@@ -103,12 +106,12 @@ def _about_one(notice: Notice, now: datetime) -> Mail:
         button=first,
         note=_note(first),
         facts=(
-            Fact("Token", token.masked, mono=True),
+            value_of(token),
             Fact("Can", meaning(token)),
             Fact("Last used", _last_use(token, now)),
         ),
         **_question(notice, others),
-        foot=foot(f"the token belongs to {address(notice)}", _MORE.get(Kind(notice.kind), "")),
+        more=_MORE.get(Kind(notice.kind), ""),
     )
 
 
@@ -131,7 +134,7 @@ def _expires(notice: Notice, token: AccessToken, now: datetime) -> Told:
     title = f"{token.name} {'expired' if over else 'expires'} {when}"
     links = [_renewal(token) if over else _rotation(token)]
     if not over:
-        links.append(_revocation(token))
+        links.append(revocation(token))
     return Told(title, f"{stops} {strong}. {_dependence(token, now)}", strong, tuple(links))
 
 
@@ -165,7 +168,7 @@ def _revoked_soon(notice: Notice, token: AccessToken, now: datetime) -> Told:
         f"{notice.data['days']} days are revoked here. It ends on {strong}, unless something uses "
         "it before.",
         strong,
-        (_look(token), _revocation(token)),
+        (look(token), revocation(token)),
     )
 
 
@@ -179,7 +182,7 @@ def _unused(notice: Notice, token: AccessToken, now: datetime) -> Told:
         title = f"{token.name} has not been used for {days} days"
         sentence = f"It was last used on {_day(notice.data['since'])}."
     sentence += " What nothing needs is of use only to whoever finds it."
-    return Told(title, sentence, "", (_look(token), _revocation(token)))
+    return Told(title, sentence, "", (look(token), revocation(token)))
 
 
 def _never_stored(notice: Notice, token: AccessToken, now: datetime) -> Told:
@@ -189,7 +192,7 @@ def _never_stored(notice: Notice, token: AccessToken, now: datetime) -> Told:
         "stored, and nothing has used it. The value cannot be shown again: if it is lost, make "
         "another token.",
         "",
-        (_look(token), _revocation(token)),
+        (look(token), revocation(token)),
     )
 
 
@@ -239,7 +242,7 @@ def _last_use(token: AccessToken, now: datetime) -> str:
 
 def _rotation(token: AccessToken) -> Link:
     try:
-        return Link("Rotate this token", page("tokens:rotate", public_id=token.public_id))
+        return rotation(token)
     except NoReverseMatch:
         return _renewal(token)
 
@@ -249,7 +252,7 @@ def _renewal(token: AccessToken) -> Link:
     slugs = [project.slug for project in token.projects.all()] if token.projects_limited else []
     if token.projects_limited and not slugs:
         # No link can ask for a token without any project, and none must ask for all of them instead.
-        return _look(token)
+        return look(token)
     wanted = {
         "name": token.name,
         "description": token.description,
@@ -265,14 +268,6 @@ def _lifetime(token: AccessToken) -> str:
     if token.expires_at is None:
         return ""
     return str(max(round((token.expires_at - token.created_at) / _DAY), 1))
-
-
-def _look(token: AccessToken) -> Link:
-    return Link("Look at the token", page("tokens:detail", public_id=token.public_id))
-
-
-def _revocation(token: AccessToken) -> Link:
-    return Link("Revoke it now", page("tokens:revoke", public_id=token.public_id))
 
 
 def _day(iso: str) -> str:

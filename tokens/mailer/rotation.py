@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from tokens import insight
-from tokens.mailer.pieces import Fact, Link, Mail, address, foot, instant, page
+from tokens.mailer.pieces import Fact, Link, Mail, instant, look, page, rotation as way_on, value_of
 from tokens.models import AccessToken, Notice
+from tokens.models.liveness import is_paused
 from tokens.models.rotation import Rotation, Step, as_rotation, replacements, rotation_of
 from tokens.notices import Kind
 
@@ -37,7 +38,7 @@ def mail_about_rotation(notice: Notice, now: datetime) -> Mail:
     """Return what is said about a rotation, which is open when this is asked."""
     rotation = _rotation_of(notice)
     if notice.kind == Kind.ROTATION_UNFINISHED:
-        return _unfinished(notice, rotation)
+        return _unfinished(notice, rotation, now)
     return _end_is_near(notice, rotation, now)
 
 
@@ -50,44 +51,46 @@ def _rotation_of(notice: Notice) -> Rotation:
     return as_rotation(mine.latest("generation"))
 
 
-def _unfinished(notice: Notice, rotation: Rotation) -> Mail:
+def _unfinished(notice: Notice, rotation: Rotation, now: datetime) -> Mail:
     old, new = rotation.old, rotation.replacement
     begun = instant(datetime.fromisoformat(notice.data["at"]))
+    both = "Both tokens work, so the old one can still be misused."
+    rest = "The old token is paused and not revoked." if is_paused(old.liveness(), now) else both
+    used = new.first_used_at is not None
+    cancel = Link("Cancel the rotation", page("tokens:rotate_cancel", public_id=old.public_id))
     return Mail(
-        address=address(notice),
+        notice=notice,
         subject=f"The rotation of {new.name} is not finished",
-        lede=f"You began it on {begun}. Both tokens work, so the old one can still be misused.",
-        button=Link("Continue the rotation", page("tokens:rotate", public_id=old.public_id)),
+        lede=f"You began it on {begun}. {rest}",
+        button=way_on(old, "Continue the rotation"),
         facts=(
-            Fact("Old token", old.masked, mono=True),
-            Fact("Replacement", new.masked, mono=True),
-            Fact("Replacement used", "Yes" if new.first_used_at else "Not yet"),
+            *_pair(rotation),
+            Fact("Replacement used", "Yes" if used else "Not yet"),
             Fact("Next", f"Step {rotation.step:d} of {len(Step)}: {_NEXT[rotation.step]}"),
         ),
-        question="Is the replacement not needed? Cancel the rotation; the old token goes on.",
-        ways_out=(
-            Link("Cancel the rotation", page("tokens:rotate_cancel", public_id=old.public_id)),
-        ),
-        foot=foot(f"the token belongs to {address(notice)}"),
+        # What was used cannot be cancelled any more.
+        question=""
+        if used
+        else "Is the replacement not needed? Cancel the rotation; the old token goes on.",
+        ways_out=() if used else (cancel,),
     )
 
 
 def _end_is_near(notice: Notice, rotation: Rotation, now: datetime) -> Mail:
-    old, new = rotation.old, rotation.replacement
+    old = rotation.old
     return Mail(
-        address=address(notice),
+        notice=notice,
         subject=f"The old {old.name} ends within an hour and is still used",
         lede=f"You planned its end for {_end_of(old)}. Whatever uses it then is refused.",
         button=Link("Move the end", page("tokens:rotate_revoke", public_id=old.public_id)),
-        facts=(
-            Fact("Old token", old.masked, mono=True),
-            Fact("Replacement", new.masked, mono=True),
-            Fact("Its end", insight.who_breaks(old.pk, now).headline),
-        ),
+        facts=(*_pair(rotation), Fact("Its end", insight.who_breaks(old.pk, now).headline)),
         question="Is that all right? Do nothing, and it ends by itself.",
-        ways_out=(Link("See who uses it", page("tokens:detail", public_id=old.public_id)),),
-        foot=foot(f"the token belongs to {address(notice)}"),
+        ways_out=(look(old, "See who uses it"),),
     )
+
+
+def _pair(rotation: Rotation) -> tuple[Fact, Fact]:
+    return value_of(rotation.old, "Old token"), value_of(rotation.replacement, "Replacement")
 
 
 def _end_of(old: AccessToken) -> str:

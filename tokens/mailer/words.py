@@ -9,11 +9,13 @@ from tokens.mailer.pieces import (
     Fact,
     Link,
     Mail,
-    address as _address,
-    foot as _foot,
-    instant as _instant,
-    meaning as _meaning,
-    page as _page,
+    address,
+    instant,
+    look,
+    meaning,
+    page,
+    revocation,
+    value_of,
 )
 from tokens.models import AccessToken, Notice, RevokeKind
 from tokens.models.liveness import ended_at
@@ -40,7 +42,7 @@ _MADE = {
 
 def mail_about(notice: Notice) -> Mail:
     """Return what is said about ``notice``, which comes with its owner and its token."""
-    at = _instant(datetime.fromisoformat(notice.data["at"]))
+    at = instant(datetime.fromisoformat(notice.data["at"]))
     if notice.token is None or notice.kind == Kind.PASSWORD_CHANGED:
         return _password_changed(notice, at)
     if notice.kind == Kind.TOKEN_CREATED:
@@ -53,22 +55,21 @@ def mail_about(notice: Notice) -> Mail:
 def _created(notice: Notice, token: AccessToken, at: str) -> Mail:
     made = [_MADE.get(Door(notice.data["door"]), ""), *_place(notice.data)]
     return Mail(
-        address=_address(notice),
+        notice=notice,
         subject=f"{token.name} was created",
         lede=f"{_what(token)} was created on {at}. It acts as you, until it ends or you revoke it.",
-        button=Link("Look at the token", _page("tokens:detail", public_id=token.public_id)),
+        button=look(token),
         facts=(
-            Fact("Token", token.masked, mono=True),
-            Fact("Can", _meaning(token)),
-            Fact("Expires", _instant(token.expires_at) if token.expires_at else "No expiration"),
+            value_of(token),
+            Fact("Can", meaning(token)),
+            Fact("Expires", instant(token.expires_at) if token.expires_at else "No expiration"),
             Fact("Created", ", ".join(word for word in made if word)),
         ),
         question="Was it not you? Revoke the token, then change your password.",
         ways_out=(
-            Link("Revoke it now", _page("tokens:revoke", public_id=token.public_id)),
-            Link("Change your password", _page("password")),
+            revocation(token),
+            Link("Change your password", page("password")),
         ),
-        foot=_foot(f"the token belongs to {_address(notice)}"),
     )
 
 
@@ -77,58 +78,56 @@ def _revoked(notice: Notice, token: AccessToken, at: str) -> Mail:
     sentence = kinds.get(token.revoke_kind, _REVOKED_BY_SOMEBODY).format(at=at)
     place = ", ".join(_place(notice.data))
     return Mail(
-        address=_address(notice),
+        notice=notice,
         subject=f"{token.name} was revoked",
         lede=f"{sentence} What still uses it is refused from now on.",
-        button=Link("Look at the token", _page("tokens:detail", public_id=token.public_id)),
+        button=look(token),
         facts=(
-            Fact("Token", token.masked, mono=True),
+            value_of(token),
             *([Fact("Reason", token.reason)] if token.reason else []),
             *([Fact("Asked", place[0].upper() + place[1:])] if place else []),
         ),
         question="Does something still need it? Create another token and put it in its place.",
-        ways_out=(Link("Create a token", _page("tokens:create")),),
-        foot=_foot(f"the token belonged to {_address(notice)}"),
+        ways_out=(Link("Create a token", page("tokens:create")),),
+        because=f"the token belonged to {address(notice)}",
     )
 
 
 def _knocked(notice: Notice, token: AccessToken, at: str) -> Mail:
     end = ended_at(token.liveness())
     how = "It was revoked" if token.revoked_at is not None else "It ended"
-    when = f"{how} on {_instant(end)}. " if end else ""
+    when = f"{how} on {instant(end)}. " if end else ""
     return Mail(
-        address=_address(notice),
+        notice=notice,
         subject=f"{token.name} is still tried",
         lede=f"{when}Something still sends its value, and every try gets 401.",
-        button=Link("See who tries it", _page("tokens:detail", public_id=token.public_id)),
+        button=look(token, "See who tries it"),
         facts=(
-            Fact("Token", token.masked, mono=True),
+            value_of(token),
             Fact("Tried", at),
             *([Fact("From", place)] if (place := _knocker(notice.data)) else []),
         ),
         question="Something there still holds the old value: remove it, or give it a token of its own.",
-        ways_out=(Link("Create a token", _page("tokens:create")),),
-        foot=_foot(
-            f"you asked to be told of tokens that are tried after their end. It comes once a token, "
-            f"to {_address(notice)}"
-        ),
+        ways_out=(Link("Create a token", page("tokens:create")),),
+        because="you asked to be told of tokens that are tried after their end. It comes once a token, "
+        f"to {address(notice)}",
     )
 
 
 def _password_changed(notice: Notice, at: str) -> Mail:
     place = ", ".join(_place(notice.data))
     return Mail(
-        address=_address(notice),
+        notice=notice,
         subject="Your password was changed",
         lede=f"It was changed on {at}. Every other browser was signed out. Your tokens keep working.",
-        button=Link("Revoke all tokens", _page("tokens:revoke_all")),
+        button=Link("Revoke all tokens", page("tokens:revoke_all")),
         facts=(
-            Fact("Account", _address(notice)),
+            Fact("Account", address(notice)),
             *([Fact("Changed", place[0].upper() + place[1:])] if place else []),
         ),
         question="Was it not you? Choose a new password, then revoke all tokens.",
-        ways_out=(Link("Choose a new password", _page("account_reset_password")),),
-        foot=_foot(f"the account belongs to {_address(notice)}"),
+        ways_out=(Link("Choose a new password", page("account_reset_password")),),
+        because=f"the account belongs to {address(notice)}",
     )
 
 

@@ -18,6 +18,8 @@ from tokens import insight, lifecycle
 from tokens.forms import RevokeManyForm
 from tokens.models import AccessToken
 from tokens.models.liveness import is_ended
+from tokens.models.rotation import Rotation, rotations_of
+from tokens.models.standing import with_rotation
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
 from tokens.templatetags.console_ui import relative
@@ -82,7 +84,8 @@ def _revoke(request: HttpRequest, doomed: list[Line], reason: str) -> int:
 
 def _lines(user: object, sent: QueryDict, now: datetime) -> list[Line]:
     """Return the chosen tokens that live, what is in use first. Raises 404 when none is one's own."""
-    mine = AccessToken.objects.owned_by(user).select_related("owner", "activity")
+    mine = with_rotation(AccessToken.objects.owned_by(user), now)
+    mine = mine.select_related("owner", "activity")
     chosen = list(mine.filter(public_id__in=_ids(sent)))
     if not chosen:
         raise Http404
@@ -130,6 +133,7 @@ def _question(
     busy = [line for line in lines if line.in_use]
     context = {
         "lines": lines,
+        "staying": _staying(lines),
         "form": form,
         "tokens": _tokens(len(lines)),
         "busy": len(busy),
@@ -139,6 +143,14 @@ def _question(
         "url": request.path,
     }
     return _answer(request, context, status)
+
+
+def _staying(lines: list[Line]) -> list[Rotation]:
+    """Return the open rotations of these tokens, whose replacements go on without them."""
+    ids = [line.token.pk for line in lines]
+    rotating = [line.token.pk for line in lines if getattr(line.token, "rotating", False)]
+    found = rotations_of(rotating, timezone.now()).values() if rotating else ()
+    return [rotation for rotation in found if rotation.replacement.pk not in ids]
 
 
 def _in_use(busy: int, number: int) -> str:
