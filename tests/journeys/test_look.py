@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
 from skytells_console.models import User
@@ -157,30 +155,6 @@ def test_filters_that_overlap_stay_in_one_line(page: Page, live_server: Any, ali
         new Set([...group.children].map((chip) => chip.getBoundingClientRect().top)).size)"""
     assert page.locator(".list .chip").count() == 9
     assert page.evaluate(lines) == [1, 1]
-
-
-@pytest.mark.parametrize("lived", [5, 30, 55, 85])
-def test_the_words_under_the_arc_keep_clear_of_one_another(
-    page: Page, live_server: Any, alice: User, lived: int
-) -> None:
-    """The middle one follows the sun, as far as its neighbours leave room on a phone."""
-    now = timezone.now()
-    ends = now + timedelta(days=100 - lived)
-    token = issue(alice, at=now - timedelta(days=lived), expires_at=ends).token
-    sign_in(page, live_server.url, alice)
-    page.set_viewport_size({"width": 375, "height": 800})
-    lines = """() => [...document.querySelectorAll(".arcwords > div")].map((each) => {
-        const range = new Range();
-        range.selectNodeContents(each);
-        const box = range.getBoundingClientRect();
-        return [box.left, box.right];
-    })"""
-    for _ in ("live", "revoked"):
-        page.goto(f"{live_server.url}{LIST}/{token.public_id}")
-        created, now_words, end = page.evaluate(lines)
-        assert created[1] + 4 < now_words[0]
-        assert now_words[1] + 4 < end[0]
-        lifecycle.revoke(token=token, origin=origin(alice))
 
 
 def test_who_is_asked_to_confirm_stands_alone(page: Page, live_server: Any, alice: User) -> None:
