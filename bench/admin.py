@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--databases", default=",".join(DATABASES))
     parser.add_argument("--server", type=check_loopback, default=SERVER)
     parser.add_argument("--people", type=bounded(1, 100_000))
-    parser.add_argument("--tokens", type=bounded(1_000, 20_000_000))
+    parser.add_argument("--tokens", type=bounded(2_000, 20_000_000))
     parser.add_argument("--whole-exports", action="store_true", help="read exports to their end")
     parser.add_argument("--only", default="", help="screens whose name holds this word")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -41,16 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     slow = 0
     for database in options.databases.split(","):
-        people, tokens = (options.people, options.tokens)
-        usual = SIZES[database]
-        with stage(database, users=people or usual[0], tokens=0, server=options.server) as here:
+        people, tokens = SIZES[database]
+        people, tokens = options.people or people, options.tokens or tokens
+        with stage(database, users=people, tokens=0, server=options.server) as here:
             environ = here.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
-            code = f"crowd.fill({people or usual[0]}, {tokens or usual[1]})"
-            run(environ, "-c", f"import django; django.setup(); from bench import crowd; {code}")
+            code = f"django.setup(); from bench import crowd; crowd.fill({people}, {tokens})"
+            run(environ, "-c", f"import django; {code}")
             asked = ["--inside", f"--only={options.only}"]
             asked += ["--whole-exports"] if options.whole_exports else []
             printed = run(environ, "-m", "bench.admin", *asked)
-        print(f"{database}, {tokens or usual[1]} tokens of {people or usual[0]} people:\n{printed}")
+        print(f"{database}, {tokens} tokens of {people} people:\n{printed}", flush=True)
         slow += "**" in printed
     return int(slow > 0)
 
