@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from bench.stage import refuse_what_is_real
+
 AGE = timedelta(days=300)
 DAY = timedelta(days=1)
 BATCH = 2_000
@@ -31,6 +33,7 @@ def fill(people: int, tokens: int, *, seed: int = 1) -> None:
     from django.db import connection
     from django.utils import timezone
 
+    refuse_what_is_real()
     draw = random.Random(seed)
     now = timezone.now()
     owners = _people(people)

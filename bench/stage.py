@@ -93,6 +93,14 @@ def run(environ: dict[str, str], *command: str) -> str:
     return done.stdout
 
 
+def refuse_what_is_real() -> None:
+    """Exit unless the installation is said to hold nothing real; called once Django is set up."""
+    from django.conf import settings
+
+    if not settings.CONSOLE_BENCH:
+        sys.exit("Set CONSOLE_BENCH=1 if this installation holds nothing real.")
+
+
 def bounded(low: int, high: int) -> Callable[[str], int]:
     """Return the type of an option that is a whole number between two bounds."""
 

@@ -94,7 +94,8 @@ def post_worker_init(worker: Any) -> None:
 
 
 def pre_exec(server: Any) -> None:
-    """Hand the sockets on, where systemd gave them."""
+    """Hand the sockets on, where systemd gave them, and start where the link to the release leads by now."""
+    server.START_CTX["cwd"] = os.environ.get("RELEASE_LINK", server.START_CTX["cwd"])
     if server.systemd:
         handover.put_where_systemd_does(server.LISTENERS)
 

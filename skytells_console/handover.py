@@ -1,8 +1,8 @@
 """How a main process of gunicorn takes over from the one before it, on the same socket, without a gap.
 
-On USR2 gunicorn starts a second main process beside the first. As soon as all its workers can answer,
-the last of them tells systemd who is in charge now, and has the first finish what it has begun. If the
-second cannot start, nothing of this happens and the first goes on.
+On USR2 gunicorn starts a second main process beside the first. Once as many of its workers as it has
+have said that they can answer, the last of them tells systemd who is in charge now, and has the first
+finish what it has begun. If the second cannot start, nothing of this happens and the first goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _NOTIFY = os.environ.pop("NOTIFY_SOCKET", "")
 _FIRST_OF_SYSTEMD = 3
 # One byte for each worker but the last, in a pipe that all of them inherit.
 _turns: list[int] = []
+# The main process that started this one, held by a descriptor: its number may be a stranger's one day.
+_before: list[int] = []
 
 
 def begin(workers: int) -> None:
@@ -27,6 +29,11 @@ def begin(workers: int) -> None:
     os.write(writing, b"." * (workers - 1))
     os.close(writing)
     _turns[:] = [reading]
+    _before.clear()
+    # gunicorn's name for the main process that started this one; it may be gone, now or any moment.
+    if os.environ.get("GUNICORN_PID") == str(before := os.getppid()):
+        with contextlib.suppress(ProcessLookupError):
+            _before.append(os.pidfd_open(before))
 
 
 def worker_is_ready() -> None:
@@ -36,10 +43,9 @@ def worker_is_ready() -> None:
         return
     main = os.getppid()
     _tell_systemd(f"READY=1\nMAINPID={main}\nSTATUS=Serving")
-    # gunicorn's name for the main process that started this one's, while it is there.
-    if before := os.environ.get("GUNICORN_PID"):
+    for before in _before:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(int(before), signal.SIGTERM)
+            signal.pidfd_send_signal(before, signal.SIGTERM)
 
 
 def put_where_systemd_does(listeners: Sequence[socket.socket]) -> None:
@@ -48,6 +54,9 @@ def put_where_systemd_does(listeners: Sequence[socket.socket]) -> None:
     gunicorn has moved them elsewhere, and looks for them from the first of those numbers on.
     """
     last = _FIRST_OF_SYSTEMD + len(listeners)
+    # gunicorn's own numbers for them would stay open beside these, one more with every start.
+    for each in listeners:
+        each.set_inheritable(False)
     aside = [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD_CLOEXEC, last) for each in listeners]
     for number, each in enumerate(aside, start=_FIRST_OF_SYSTEMD):
         os.dup2(each, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Remember which collection the files are of."""
+        self._looking = threading.Lock()
         self._collected = self._collection()
         super().__init__(*args, **kwargs)
 
@@ -30,14 +32,19 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
         return super().__call__(request)
 
     def _look_again(self) -> None:
-        collection = self._collection()
-        if collection != self._collected:
-            self._collected = collection
-            self.add_files(self.static_root, prefix=self.static_prefix)
+        # Whoever asks meanwhile waits, since the file may be among those that are being found.
+        with self._looking:
+            collection = self._collection()
+            if collection != self._collected:
+                self.add_files(self.static_root, prefix=self.static_prefix)
+                self._collected = collection
 
     @staticmethod
     def _collection() -> int:
-        """Return when files were last collected: the list of them is written each time, and last."""
+        """Return when files were last collected: the list is written each time, after all that it lists.
+
+        Compressed copies follow, and what is looked up before them is served without them.
+        """
         try:
             return (Path(settings.STATIC_ROOT) / "staticfiles.json").stat().st_mtime_ns
         except OSError:

@@ -68,6 +68,14 @@ def test_a_service_starts_what_exists(unit: Path) -> None:
             assert (DEPLOY.parent / arguments[2]).exists()
 
 
+def test_the_server_is_told_the_link_that_it_runs_from() -> None:
+    shared = settings_of(DEPLOY / "systemd/skytells-console-.service.d/shared.conf")
+    server = settings_of(DEPLOY / "systemd/skytells-console-web.service")
+    link = CURRENT.removesuffix("/")
+    assert ("Service", "WorkingDirectory", link) in shared
+    assert ("Service", "Environment", f"RELEASE_LINK={link}") in server
+
+
 def test_every_task_has_a_timer_and_every_timer_a_task() -> None:
     timers = {unit.stem for unit in UNITS if unit.suffix == ".timer"}
     assert timers == {unit.stem for unit in SERVICES} - {"skytells-console-web"}

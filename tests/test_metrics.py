@@ -40,7 +40,7 @@ def test_whichever_process_is_asked_tells_what_all_of_them_counted(measured: Ser
     assert {number(measured, ALIVE) - before for _ in range(12)} == {60}
 
 
-def test_a_reload_loses_no_count(measured: Server) -> None:
+def test_workers_that_are_replaced_lose_no_count(measured: Server) -> None:
     measured.get("/healthz")
     before, started = number(measured, ALIVE), measured.log.count("Booting worker")
     os.kill(measured.pid, signal.SIGHUP)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from bench import load, stage, verify
+from bench import admin, crowd, load, stage, verify
 from bench.load import Sample
 from skytells_console.models import User
 from tokens import audit, authentication, secret
@@ -38,6 +39,20 @@ def test_it_refuses_an_installation_that_may_hold_something_real(
     with pytest.raises(CommandError, match="CONSOLE_BENCH=1"):
         seed(tmp_path / "values")
     assert not list(tmp_path.iterdir())
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "bench",
+    [lambda: admin.inside("", whole=False), lambda: crowd.fill(1, 1)],
+    ids=["admin", "crowd"],
+)
+def test_a_bench_refuses_what_may_hold_something_real(
+    bench: Callable[[], object], settings: SimpleNamespace
+) -> None:
+    settings.CONSOLE_BENCH = False
+    with pytest.raises(SystemExit, match="CONSOLE_BENCH=1"):
+        bench()
     assert not User.objects.exists()
 
 

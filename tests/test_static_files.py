@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +27,7 @@ def folder(tmp_path: Path, settings: SimpleNamespace) -> Path:
 
 
 def collect(folder: Path, name: str, at: int) -> None:
-    """Add a file as collectstatic does, which writes the list of all files at its end."""
+    """Add a file as collectstatic does, which writes the list of all files after them."""
     (folder / name).write_text("a{}")
     (folder / MANIFEST).write_text("{}")
     os.utime(folder / MANIFEST, (at, at))
@@ -80,3 +82,39 @@ def test_a_folder_that_is_not_there_yet_is_no_fault(
     with pytest.warns(UserWarning, match="No directory"):
         serve: Any = StaticFilesMiddleware(lambda request: HttpResponse(status=404))
     assert serve(RequestFactory().get("/static/a.css")).status_code == 404
+
+
+def test_who_asks_while_the_folder_is_read_waits_for_it(
+    folder: Path, status: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, go = threading.Event(), threading.Event()
+    read: Any = StaticFilesMiddleware.add_files
+
+    def slowly(*each: Any, **named: Any) -> None:
+        reading.set()
+        assert go.wait(5)
+        read(*each, **named)
+
+    monkeypatch.setattr(StaticFilesMiddleware, "add_files", slowly)
+    collect(folder, "new.2222.css", 2)
+    with ThreadPoolExecutor() as people:
+        first = people.submit(status, "/static/new.2222.css")
+        assert reading.wait(5)
+        second = people.submit(status, "/static/new.2222.css")
+        wait([second], timeout=0.3)
+        go.set()
+    assert (first.result(), second.result()) == (200, 200)
+
+
+def test_a_folder_that_could_not_be_read_is_read_again(
+    folder: Path, status: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*each: Any, **named: Any) -> None:
+        raise PermissionError
+
+    collect(folder, "new.2222.css", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(StaticFilesMiddleware, "add_files", fail)
+        with pytest.raises(PermissionError):
+            status("/static/new.2222.css")
+    assert status("/static/new.2222.css") == 200
