@@ -123,7 +123,8 @@ def test_a_live_name_is_held_whatever_its_spelling(
         issue(alice, "Cli")
     assert caught.value.code == "name_taken"
     assert caught.value.sentence == (
-        "You already have an active token called Cli. Pick another name, or rotate that one."
+        "You already have an active token called Cli. "
+        "Pick another name, or rotate or revoke that one."
     )
     assert everything() == before
     issue(bob, "Cli")

@@ -59,6 +59,11 @@ def test_what_was_typed_comes_back_with_the_question_and_counts(stale: Client) -
     assert AccessToken.objects.get().scopes == "projects.read account.read"
 
 
+def test_a_name_is_never_taken_for_details(stale: Client) -> None:
+    asked = create(stale, name="laptop, with dock")
+    assert "<strong>create laptop, with dock</strong>, with 2 scopes" in asked.content.decode()
+
+
 def test_a_wrong_password_keeps_what_was_typed(stale: Client) -> None:
     answer = stale.post(CREATE, wish(proof_password="wrong", proof_for="POST"))
     assert answer.status_code == 422

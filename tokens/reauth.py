@@ -32,11 +32,14 @@ _OWN_FIELDS = {PASSWORD_FIELD, STEP_FIELD, "csrfmiddlewaretoken"}
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What the proof is for, in the words of the question."""
+    """What the proof is for, in the words of the question.
+
+    ``describe`` returns what comes next, which stands out, and its details, which may be empty.
+    """
 
     reason: str
     submit_label: str
-    describe: Callable[[HttpRequest], str]
+    describe: Callable[[HttpRequest], tuple[str, str]]
 
 
 def last_proof(request: HttpRequest) -> datetime | None:
@@ -117,13 +120,13 @@ def _ask(
         if name not in _OWN_FIELDS
         for value in values
     ]
-    next_text, _, details = purpose.describe(request).partition(", with ")
+    next_text, details = purpose.describe(request)
     context = {
         "action_url": _here(request),
         "kept": [] if opening else kept,
         "proof_for": "GET" if opening else "POST",
         "next_text": next_text,
-        "next_details": f", with {details}" if details else "",
+        "next_details": f", {details}" if details else "",
         "submit_label": "Continue" if opening else purpose.submit_label,
         "email": getattr(request.user, "email", ""),
         "error": fault,

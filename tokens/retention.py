@@ -23,6 +23,8 @@ from tokens.notices import forgetting as mails
 from tokens.origin import Origin
 from tokens.usage import forgetting
 
+# How long ended tokens stay listed, where the purge is not told otherwise.
+ENDED_KEPT = timedelta(days=90)
 USE_KEPT = timedelta(days=35)
 CONSUMERS_KEPT = timedelta(days=400)
 GRANTS_KEPT = timedelta(days=1)

@@ -90,6 +90,15 @@ def test_a_name_that_looks_like_an_address_is_found(alice: User, as_carol: Signe
     assert names(as_carol(VIEW), q="root@bui") == {"root@build-7"}
 
 
+def test_a_person_whose_address_begins_alike_hides_no_name(alice: User, as_carol: Signer) -> None:
+    issue(alice, "root@build-7")
+    issue(make_user("root@example.com"), "backup")
+    client = as_carol(VIEW)
+    assert names(client, q="root@") == {"root@build-7", "backup"}
+    assert names(client, q="ROOT@build") == {"root@build-7"}
+    assert names(client, q="Root@Example.com") == {"backup"}
+
+
 def test_a_token_is_found_by_its_public_id_and_its_last_four(
     field: dict[str, AccessToken], as_carol: Signer
 ) -> None:

@@ -57,10 +57,14 @@ def test_a_taken_name_is_said_beside_other_faults_with_a_way_to_rotate_it(
         answer = create(as_alice, name="CLI-MacBook", **sent)
         assert answer.status_code == 422
         sentence = "You already have an active token called CLI-MacBook. Pick another name, or "
-        link = f'<a href="{LIST}/{holder.public_id}/rotate">rotate that one</a>.'
+        link = f'<a href="{LIST}/{holder.public_id}/rotate">rotate</a> or revoke that one.'
         assert sentence + link in answer.content.decode()
         assert (" 2 things to fix" if sent else " 1 thing to fix") in f" {text_of(answer)}"
     assert AccessToken.objects.count() == 1
+
+
+def test_the_reminders_are_promised_as_they_come(as_alice: Client) -> None:
+    assert "We email you 30, 7 and 1 days before and on the day." in text_of(as_alice.get(CREATE))
 
 
 def test_a_name_that_is_free_again_is_no_fault(

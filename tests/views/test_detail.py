@@ -16,7 +16,8 @@ from skytells_console.models import User
 from tests.cast import Clock, issue, origin
 from tests.views.pages import HTMX, LIST, text_of
 from tests.views.test_timeline import many_events
-from tokens import lifecycle, policy, projects, scopes, usage
+from tokens import lifecycle, policy, projects, retention, scopes, usage
+from tokens.management.commands import purge_expired_tokens
 from tokens.models import AccessToken, RevokeKind
 from tokens.origin import Consumer
 
@@ -87,6 +88,17 @@ def test_a_revoked_token_says_how_it_ended(clock: Clock, as_alice: Client, alice
     assert "This record is kept until 23 Feb 2027 , 90 days after the end." in page
     for gone in ("Danger zone", "Edit", "Remove scopes"):
         assert gone not in page
+
+
+def test_a_record_is_said_to_stay_as_long_as_the_purge_leaves_it(
+    clock: Clock, as_alice: Client, token: AccessToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lifecycle.revoke(token=token, origin=origin())
+    monkeypatch.setattr(retention, "ENDED_KEPT", timedelta(days=30))
+    page = words_of(as_alice.get(address(token)))
+    assert "This record is kept until 23 Dec 2026 , 30 days after the end." in page
+    command = purge_expired_tokens.Command().create_parser("manage.py", "purge_expired_tokens")
+    assert command.parse_args([]).older_than == 30
 
 
 def test_an_administrators_revocation_is_not_called_yours(

@@ -856,16 +856,28 @@ def test_yesterdays_use_of_a_scope_is_told_with_its_hour(
     assert "Used 23 hours ago" in text_of(as_alice.get(at(old, "scopes")))
 
 
+def offered_hours(page: Any) -> dict[str, str]:
+    """Return the choices of *In some hours*, by what is sent."""
+    options = page.content.decode().partition('name="hours"')[2].partition("</select>")[0]
+    return dict(re.findall(r'<option value="(\d+)"[^>]*>([^<]+)<', options))
+
+
 def test_some_hours_say_when_the_old_token_would_end(
     as_alice: Client, old: AccessToken, new: AccessToken
 ) -> None:
     called(old)
     called(new)
-    words = " ".join(text_of(as_alice.get(at(old, "revoke"))).split())
-    assert "After 24 hours, the old token ends 24 Nov 2026, 13:00 CET." in words
+    page = as_alice.get(at(old, "revoke"))
+    assert "Counted from your click. Both tokens work until then." in text_of(page)
+    assert offered_hours(page) == {
+        "1": "1 hour, until 23 Nov 2026, 14:00 CET",
+        "24": "24 hours, until 24 Nov 2026, 13:00 CET",
+        "72": "72 hours, until 26 Nov 2026, 13:00 CET",
+    }
     AccessToken.objects.filter(pk=old.pk).update(expires_at=NOON + 5 * HOUR)
-    words = " ".join(text_of(as_alice.get(at(old, "revoke"))).split())
-    assert "After 24 hours" not in words
+    # Beyond the token's own end there is none to name.
+    shorter = offered_hours(as_alice.get(at(old, "revoke")))
+    assert list(shorter.values())[1:] == ["24 hours", "72 hours"]
 
 
 def test_a_paused_token_is_rotated_and_stays_paused(
@@ -883,3 +895,93 @@ def test_a_paused_token_is_rotated_and_stays_paused(
     assert (stored(old).paused_at, replacement.paused_at) == (NOON, None)
     detail = text_of(as_alice.get(f"/settings/tokens/{old.public_id}"))
     assert "it works while this one is paused until the rotation is finished." in detail
+
+
+def test_nothing_says_of_a_paused_token_that_it_works(
+    as_alice: Client, old: AccessToken, new: AccessToken
+) -> None:
+    pause(old)
+    cancelling = text_of(as_alice.get(at(old, "cancel")))
+    assert "nothing stops: gitlab-release stays as it is." in cancelling
+    assert "begin again; the old token stays as it is." in text_of(as_alice.get(at(old, "copy")))
+    called(old, ago=HOUR)
+    called(new)
+    lifecycle.retire(replacement=new, at=NOON + DAY, origin=origin())
+    planned = " ".join(text_of(as_alice.get(at(old, "revoke"))).split())
+    assert "Until then it stays paused. You can move the time, or revoke it now." in planned
+    assert "Until then the old token stays paused. You can revoke the old one earlier" in planned
+    question = text_of(as_alice.get(f"/settings/tokens/{old.public_id}/revoke"))
+    assert "Rotate it instead: the old one stays as it is until you switch over." in question
+    for words in (cancelling, planned, question):
+        assert "oth tokens work" not in words
+        assert "oth work" not in words
+
+
+def test_a_token_without_an_end_is_not_said_to_work_until_then(
+    as_alice: Client, alice: User
+) -> None:
+    endless = issue(alice, "endless", expires_at=None).token
+    pause(endless)
+    page = text_of(as_alice.get(at(endless, "scopes")))
+    assert "The old token has no expiration: it lasts until you revoke it." in page
+
+
+@pytest.mark.parametrize(
+    ("how", "together"),
+    [
+        ("never", True),
+        ("before", True),
+        ("still", False),
+        ("from before", False),
+        ("resumed", False),
+        ("by itself", False),
+    ],
+)
+def test_a_finished_rotation_counts_no_time_in_which_the_old_token_was_paused(
+    clock: Clock, as_alice: Client, alice: User, how: str, together: bool
+) -> None:
+    old = issue(alice, "gitlab-release", scopes=HELD, at=NOON - DAY).token
+    ends = {"before": NOON - HOUR, "from before": NOON + HOUR}
+    if how in ends:
+        started = origin(alice, at=NOON - 2 * HOUR)
+        lifecycle.pause(token=old, until=ends[how], origin=started)
+    wish = RotationWish(scopes=HELD, expires_at=NOON + 30 * DAY)
+    new = lifecycle.rotate(token=old, wish=wish, origin=origin(alice)).token
+    clock.tick(hours=1)
+    if how in {"still", "resumed", "by itself"}:
+        until = clock.now + HOUR if how == "by itself" else None
+        lifecycle.pause(token=old, until=until, origin=origin(alice, at=clock.now))
+    clock.tick(hours=2)
+    if how == "resumed":
+        lifecycle.resume(token=old, origin=origin(alice, at=clock.now))
+    lifecycle.retire(replacement=new, at=None, origin=origin(alice, at=clock.now))
+    page = text_of(as_alice.get(at(old, "finished")))
+    assert "No request of the replacement was refused." in page
+    assert ("Both tokens worked together for 3 hours." in page) is together
+
+
+def test_the_replacements_places_are_counted_as_they_are_listed(
+    as_alice: Client, old: AccessToken, new: AccessToken
+) -> None:
+    """Hosted runners come from another network every time, and are one place."""
+    called(old, ago=26 * HOUR)
+    for number in range(6):
+        called(new, f"10.1.{number}.1", "Actions")
+    page = as_alice.get(at(old, "revoke"))
+    assert "6 requests, all allowed, 1 place " in " ".join(text_of(page).split())
+    called(new, "203.0.113.7")
+    page = as_alice.get(at(old, "revoke"))
+    assert "7 requests, all allowed, 2 places " in " ".join(text_of(page).split())
+    assert rail(page)["Confirm it works"] == "Seen from 2 places"
+    retire(as_alice, old, new, when="now")
+    assert rail(as_alice.get(at(old, "finished")))["Confirm it works"] == "Seen from 2 places"
+
+
+def test_all_requests_of_a_replacement_are_counted(
+    as_alice: Client, old: AccessToken, new: AccessToken
+) -> None:
+    for day in range(10):
+        for number in range(25):
+            called(new, f"10.{day}.{number}.1", ago=day * DAY)
+    page = " ".join(text_of(as_alice.get(at(old, "revoke"))).split())
+    assert "250 requests, all allowed" in page

@@ -31,7 +31,7 @@ _SHOWN = 75
 DEACTIVATING = Purpose(
     "Deactivating an account needs a fresh check.",
     "Confirm and deactivate",
-    lambda request: "deactivate an account and revoke its tokens",
+    lambda request: ("deactivate an account and revoke its tokens", ""),
 )
 
 

@@ -29,7 +29,7 @@ _OVERTAKEN = "Somebody saved other rules meanwhile. They are in force now; look 
 CHANGING = Purpose(
     "Changing the policy needs a fresh check.",
     "Confirm and go on",
-    lambda request: "change the rules for all tokens",
+    lambda request: ("change the rules for all tokens", ""),
 )
 
 

@@ -29,7 +29,7 @@ _CHOOSE = "Choose why the tokens end."
 REVOKING = Purpose(
     "Revoking other people's tokens needs a fresh check.",
     "Confirm and revoke",
-    lambda request: "revoke tokens of other people",
+    lambda request: ("revoke tokens of other people", ""),
 )
 
 

@@ -24,7 +24,7 @@ from tokens.templatetags.console_ui import day
 REVOKING = Purpose(
     "Revoking a service needs a fresh check.",
     "Confirm and go on",
-    lambda request: "revoke a service that asks about tokens",
+    lambda request: ("revoke a service that asks about tokens", ""),
 )
 
 

@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Lower
+from django.db.models.lookups import Exact
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -182,13 +184,17 @@ def _matching(word: str) -> Q:
         return Q(public_id=uuid.UUID(word))
     except ValueError:
         pass
-    owners = get_user_model()._default_manager.filter(called_q(word)).values_list("pk", flat=True)
+    people = get_user_model()._default_manager
+    if "@" in word:
+        # Whole addresses are looked up most, and are quick where nothing else is looked for.
+        whole = Exact(Lower("email"), Lower(Value(word)))
+        owner = people.filter(whole).values_list("pk", flat=True).first()
+        if owner is not None:
+            return Q(owner_id=owner)
+    owners = people.filter(called_q(word)).values_list("pk", flat=True)
     few = list(owners[: _FEW_OWNERS + 1])
     # By their ids the database finds them fast; of more people than that a page fills soon.
     owned = Q(owner_id__in=few if len(few) <= _FEW_OWNERS else owners)
-    if "@" in word and few:
-        # Whole addresses are looked up most, and are quick where nothing else is looked for.
-        return owned
     named = owned | Q(name__istartswith=word)
     return named | Q(last4=word.lower()) if len(word) == 4 else named
 

@@ -39,9 +39,18 @@ class Move:
 
 def moves(old_id: int, replacement_id: int, now: datetime) -> list[Move]:
     """Return the places of the old token, those that would break first. One query."""
+    return moves_and_arrived(old_id, replacement_id, now)[0]
+
+
+def moves_and_arrived(old_id: int, replacement_id: int, now: datetime) -> tuple[list[Move], int]:
+    """Return the places of the old token, and from how many the replacement was used. One query.
+
+    Both are counted as the pages list places: hosted runners are one.
+    """
     found = consumers_of_each([old_id, replacement_id], now)
     every = [_move(place, found[replacement_id], now) for place in listed(found[old_id], now)]
-    return sorted(every, key=lambda move: list(Standing).index(move.standing))
+    every.sort(key=lambda move: list(Standing).index(move.standing))
+    return every, len(listed(found[replacement_id], now))
 
 
 def _move(place: Place, on_the_new: Sequence[Consumer], now: datetime) -> Move:

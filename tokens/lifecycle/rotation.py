@@ -43,7 +43,9 @@ def rotate(
     origin: Origin,
     request_id: uuid.UUID | None = None,
 ) -> Issued:
-    """Make a replacement that takes over the name, and return it with its value; both tokens work.
+    """Make a replacement that takes over the name, and return it with its value.
+
+    The old token stays as it is: working, or paused.
 
     Raises ``policy.Refused`` when a rule forbids it, ``AlreadyIssued`` when ``request_id`` was used.
     """
@@ -122,8 +124,8 @@ def _hold(token: AccessToken) -> AccessToken:
     """Hold and return the old token's row, so that what is judged is what the replacement is made of.
 
     A scope that is taken away meanwhile comes before the rotation or after it, and never in between,
-    where the replacement would not know of it. Its key is not held: use of the
-    token refers to that and is written on.
+    where the replacement would not know of it; a pause concerns the old token alone. Its key is not
+    held: use of the token refers to that and is written on.
     """
     rows = AccessToken.objects.select_for_update(of=("self",), no_key=True)
     return rows.select_related("owner").get(pk=token.pk)

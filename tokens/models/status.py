@@ -9,8 +9,6 @@ from tokens.models.liveness import LivenessFacts, is_expired, is_paused, is_reti
 
 EXPIRING_SOON = timedelta(days=7)
 UNUSED = timedelta(days=90)
-# How long an ended token stays listed where the purge runs as it comes.
-KEPT = timedelta(days=90)
 
 
 class Status(Enum):

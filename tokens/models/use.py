@@ -111,7 +111,10 @@ class RotationTick(models.Model):
 
 
 class MutedScope(models.Model):
-    """Refused calls of one scope of a token that its owner expects and does not want to see."""
+    """What a token's owner does not want to hear of again: refused calls, or a scope that goes unused.
+
+    A mark before the scope tells the second kind from the first; ``usage.muting`` sets it.
+    """
 
     token = models.ForeignKey(AccessToken, on_delete=models.PROTECT, db_index=False)
     scope = models.CharField(max_length=40, blank=True)
@@ -123,4 +126,4 @@ class MutedScope(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.token_id}: {self.scope} muted"
+        return f"{self.token_id}: no word of {self.scope or 'requests without a scope'}"

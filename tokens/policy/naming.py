@@ -26,5 +26,6 @@ def name_taken(name: str) -> Refused:
     return Refused(
         "name",
         "name_taken",
-        f"You already have an active token called {name}. Pick another name, or rotate that one.",
+        f"You already have an active token called {name}. "
+        "Pick another name, or rotate or revoke that one.",
     )

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from tokens.models import MutedScope
 
 KEPT_FOR = timedelta(days=60)
-# What stands before a scope that is kept although nothing uses it: no refused call bears this mark.
-_KEPT = "#kept "
+# What stands before a scope that is kept although nothing uses it. No scope and no mark of a knock
+# begins so, and no refused call bears it.
+_KEPT = "kept: "
 
 
 def mute(*, token_id: int, scope: str, at: datetime) -> bool:

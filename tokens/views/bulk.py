@@ -32,7 +32,7 @@ ONLY_IDLE = "idle"
 REVOKING_MANY = Purpose(
     "Revoking tokens needs a fresh check.",
     "Confirm and revoke tokens",
-    lambda request: "revoke several tokens",
+    lambda request: ("revoke several tokens", ""),
 )
 
 

@@ -28,17 +28,17 @@ from tokens.views.notifications import with_address
 MAKING = Purpose(
     "A calendar address needs a fresh check.",
     "Confirm and make the address",
-    lambda request: "make a calendar address",
+    lambda request: ("make a calendar address", ""),
 )
 REPLACING = Purpose(
     "Replacing the calendar address needs a fresh check.",
     "Confirm and replace the address",
-    lambda request: "replace your calendar address",
+    lambda request: ("replace your calendar address", ""),
 )
 NAMING = Purpose(
     "What the calendar shows needs a fresh check.",
     "Confirm and change the calendar",
-    lambda request: "choose what your calendar shows",
+    lambda request: ("choose what your calendar shows", ""),
 )
 _GONE = "That address had been replaced or revoked already. Nothing was changed."
 # A closed list, as for other clients: what a stranger calls itself is never shown as it came.

@@ -26,18 +26,18 @@ from tokens.views.snippets import snippets_for
 from tokens.views.summary import summary_of
 
 
-def _next_step(request: HttpRequest) -> str:
+def _next_step(request: HttpRequest) -> tuple[str, str]:
     """Say what was asked for, as far as it can be read: what is wrong is said after the proof."""
     name = redact(request.POST.get("name", ""))[: policy.MAX_NAME].strip()
     if not name:
-        return "create a token"
+        return "create a token", ""
     form = _form(request, request.POST)
     if not form.is_valid():
-        return f"create {name}"
+        return f"create {name}", ""
     wish = _wish(form)
     scopes = "1 scope" if len(wish.scopes) == 1 else f"{len(wish.scopes)} scopes"
     end = f"until {day_of(wish.expires_at)}" if wish.expires_at else "without an end"
-    return f"create {name}, with {scopes}, {end}"
+    return f"create {name}", f"with {scopes}, {end}"
 
 
 CREATING = Purpose("Creating a token needs a fresh check.", "Confirm and create token", _next_step)

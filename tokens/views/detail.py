@@ -18,14 +18,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import reselect, retarget, trigger_client_event
 
-from tokens import policy, scopes as catalogue, usage
+from tokens import policy, retention, scopes as catalogue, usage
 from tokens.forms import NEVER
 from tokens.insight import ScopeUse
 from tokens.models import AccessToken, RevokeKind
 from tokens.models.liveness import ended_at, is_ended, is_paused
 from tokens.models.rotation import Rotation, rotation_with
 from tokens.models.standing import with_rotation
-from tokens.models.status import KEPT, Status
+from tokens.models.status import Status
 from tokens.templatetags.console_ui import instant_words
 from tokens.views import timeline
 from tokens.views.knocks import banner_of
@@ -157,6 +157,7 @@ def _context(request: HttpRequest, token: AccessToken, focus: str) -> dict[str, 
         "recreate_url": _recreate_url(token, wish) if row.ended else "",
         "ended_by": ended_by(token),
         "kept_until": _kept_until(token) if row.ended else None,
+        "record_kept_days": retention.ENDED_KEPT.days,
         "end_in_utc": _in_utc(token.expires_at, user.zone),
         "time_zone": user.zone.key,
     }
@@ -236,7 +237,7 @@ def ended_by(token: AccessToken) -> str:
 
 def _kept_until(token: AccessToken) -> datetime | None:
     end = ended_at(token.liveness())
-    return end + KEPT if end else None
+    return end + retention.ENDED_KEPT if end else None
 
 
 def _in_utc(at: datetime | None, zone: ZoneInfo) -> str:

@@ -31,7 +31,7 @@ _LONGEST_SHOWN = 64
 APPROVING = Purpose(
     "Approving a device needs a fresh check.",
     "Confirm and approve access",
-    lambda request: "approve a device",
+    lambda request: ("approve a device", ""),
 )
 
 

@@ -29,7 +29,7 @@ from tokens.views.detail import (
 NARROWING = Purpose(
     "Removing scopes needs a fresh check.",
     "Confirm and remove scopes",
-    lambda request: "remove scopes from a token",
+    lambda request: ("remove scopes from a token", ""),
 )
 
 

@@ -27,12 +27,12 @@ from tokens.views.rows import clock_words, row_of
 RESUMING = Purpose(
     "Resuming a token needs a fresh check.",
     "Confirm and resume token",
-    lambda request: "resume a token",
+    lambda request: ("resume a token", ""),
 )
 SHORTENING = Purpose(
     "Ending a pause sooner needs a fresh check.",
     "Confirm and change pause",
-    lambda request: "end a pause sooner",
+    lambda request: ("end a pause sooner", ""),
 )
 
 

@@ -23,7 +23,7 @@ from tokens.views.rows import row_of
 REVOKING = Purpose(
     "Revoking a token needs a fresh check.",
     "Confirm and revoke token",
-    lambda request: "revoke a token",
+    lambda request: ("revoke a token", ""),
 )
 
 

@@ -24,7 +24,7 @@ TICK = "Tick the box to say that this may stop what is in use."
 REVOKING_ALL = Purpose(
     "Revoking all tokens needs a fresh check.",
     "Confirm and revoke all tokens",
-    lambda request: "revoke all your tokens",
+    lambda request: ("revoke all your tokens", ""),
 )
 
 

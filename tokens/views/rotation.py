@@ -27,7 +27,7 @@ from tokens.views.rotation_frame import frame, go, last_rotation, own_rotation, 
 ROTATING = Purpose(
     "Rotating a token needs a fresh check.",
     "Confirm and create replacement",
-    lambda request: "create a replacement",
+    lambda request: ("create a replacement", ""),
 )
 
 

@@ -86,7 +86,7 @@ def choices_of(form: RotationForm, token: AccessToken) -> dict[str, Any]:
 
 def _own_end(token: AccessToken) -> str:
     if token.expires_at is None:
-        return "The old token has no expiration: it works until you revoke it."
+        return "The old token has no expiration: it lasts until you revoke it."
     return f"The old token keeps its own end, {day_of(token.expires_at)}, until you revoke it."
 
 

@@ -14,12 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tokens import lifecycle, policy, reminders
+from tokens import audit, lifecycle, policy, reminders
 from tokens.forms import RetireForm
 from tokens.forms.rotation import DATE, HOUR_CHOICES, HOURS, NOW
 from tokens.insight.days import KNOCK
-from tokens.insight.moves import Move, Standing, moves
-from tokens.models import AccessToken, RevokeKind, TokenUse
+from tokens.insight.moves import Move, Standing, moves_and_arrived
+from tokens.models import AccessToken, RevokeKind, TokenEvent, TokenUse
 from tokens.models.liveness import ended_at, is_ended
 from tokens.models.rotation import Rotation, Step
 from tokens.notices import preferences
@@ -30,13 +30,13 @@ from tokens.templatetags.use_words import near_day
 from tokens.views.detail import detail_url, ended_by, own_token
 from tokens.views.rotation_frame import at_step, frame, go, last_rotation, ticked_keys, url_of
 from tokens.views.rotation_stillness import ending
-from tokens.views.rotation_watch import names_of, uses_of
+from tokens.views.rotation_watch import names_of
 from tokens.views.rows import day_of, time_left
 
 RETIRING = Purpose(
     "Revoking the old token needs a fresh check.",
     "Confirm and go on",
-    lambda request: "revoke the old token of a rotation",
+    lambda request: ("revoke the old token of a rotation", ""),
 )
 _TICK = "Tick this to stop what still uses the old token, or choose a later time."
 
@@ -48,9 +48,10 @@ def revoke_old(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = at_step(request, public_id, Step.REVOKE)
     if isinstance(found, HttpResponseRedirect):
         return found
-    known = moves(found.old.pk, found.replacement.pk, timezone.now())
+    known, arrived = moves_and_arrived(found.old.pk, found.replacement.pk, timezone.now())
     if request.method != "POST":
-        return _page(request, found, known, _form(request, found, known, _first(found, known)))
+        form = _form(request, found, known, _first(found, known))
+        return _page(request, found, known, arrived, form)
     form = _form(request, found, known, request.POST)
     if form.is_valid():
         at: datetime | None = form.cleaned_data["at"]
@@ -62,7 +63,7 @@ def revoke_old(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             form.refuse(refused)
         else:
             return _done(request, found, at, changed)
-    return _page(request, found, known, form, status=422)
+    return _page(request, found, known, arrived, form, status=422)
 
 
 def _done(
@@ -106,12 +107,13 @@ def _page(
     request: HttpRequest,
     rotation: Rotation,
     known: list[Move],
+    arrived: int,
     form: RetireForm,
     *,
     status: int = 200,
 ) -> HttpResponse:
     now, ticked = timezone.now(), ticked_keys(rotation)
-    watch = ending(rotation, known, ticked, now)
+    watch = ending(rotation, known, arrived, ticked, now)
     if status == 200:
         form.forgive()
     form.show_again()
@@ -119,7 +121,7 @@ def _page(
     old = rotation.old
     hours = next((each for each in map(str, HOUR_CHOICES) if each == form["hours"].value()), "24")
     context = {
-        **frame(old, rotation, Step.REVOKE, places=known, ticked=ticked, seen_from=watch.places),
+        **frame(old, rotation, Step.REVOKE, places=known, ticked=ticked, seen_from=arrived),
         "watch": watch,
         "watch_url": url_of("rotate_watch", old),
         "confirm_url": url_of("rotate_confirm", old),
@@ -127,8 +129,7 @@ def _page(
         "form": form,
         "when": form["when"].value(),
         "hours": hours,
-        "hours_end": _unless_later(now + timedelta(hours=int(hours)), old.expires_at),
-        "hour_choices": HOUR_CHOICES,
+        "hour_choices": [_hour_choice(hours, now, old.expires_at) for hours in HOUR_CHOICES],
         "breaks": names_of(_on_the_old(known)),
         "must_stop": form.must_stop,
         "scheduled": old.retire_at,
@@ -138,8 +139,12 @@ def _page(
     return render(request, "tokens/rotate_revoke.html", context, status=status)
 
 
-def _unless_later(at: datetime, limit: datetime | None) -> datetime | None:
-    return at if limit is None or at <= limit else None
+def _hour_choice(hours: int, now: datetime, limit: datetime | None) -> dict[str, str]:
+    """Return one number of hours, with the end it would come to where the token lives as long."""
+    words, at = f"{hours} hour{'s' if hours != 1 else ''}", now + timedelta(hours=hours)
+    if limit is None or at <= limit:
+        words += f", until {instant_words(at, timezone.get_current_timezone())}"
+    return {"value": str(hours), "words": words}
 
 
 @require_safe
@@ -153,7 +158,8 @@ def show_finished(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         return go(url_of("rotate", token))
     new = rotation.replacement
     new_end = ended_at(new.liveness())
-    known, closer = moves(token.pk, new.pk, now), _closer(token, end)
+    closer = _closer(token, end)
+    known, arrived = moves_and_arrived(token.pk, new.pk, now)
     context = {
         **frame(
             token,
@@ -161,13 +167,13 @@ def show_finished(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             None,
             places=known,
             ticked=ticked_keys(rotation),
-            seen_from=uses_of(new).places,
+            seen_from=arrived,
             closed=f"{closer[0].upper()}{closer[1:]}, {_when(end, now)}",
         ),
         "ended_at": end,
         "ended": closer if token.revoked_at is None else f"Revoked {closer}",
         "reminders": _reminders(request, new, now),
-        "overlap": _span(new, end),
+        "overlap": "" if _was_paused(token, new.created_at, end) else _span(new, end),
         "refused": _refused(new),
         "time_left": time_left(new_end, now) if new_end and new_end > now else "",
         "new_ended": new_end is not None and new_end <= now,
@@ -202,6 +208,16 @@ def _reminders(request: HttpRequest, new: AccessToken, now: datetime) -> str:
         return ""
     days = [near_day(at) for at in reminders.ahead_of(new, now, preferences.wanted_by(user.pk))]
     return " and ".join([", ".join(days[:-1]), days[-1]] if len(days) > 1 else days)
+
+
+def _was_paused(old: AccessToken, since: datetime, end: datetime) -> bool:
+    """Say whether the old token was paused at any time between the two."""
+    if old.paused_at is not None and old.paused_at < end:
+        return old.paused_until is None or old.paused_until > since
+    # Whoever resumed it took the pause off the row; what happened stays in its events.
+    kinds = (audit.Kind.PAUSED, audit.Kind.RESUMED)
+    events = TokenEvent.objects.filter(token_public_id=old.public_id, kind__in=kinds)
+    return events.filter(at__gt=since, at__lte=end).exists()
 
 
 def _span(new: AccessToken, end: datetime) -> str:

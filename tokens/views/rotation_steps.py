@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from tokens import lifecycle, policy
 from tokens.insight.consumers import KEPT
-from tokens.insight.moves import Move, Standing, moves
+from tokens.insight.moves import Move, Standing, moves, moves_and_arrived
 from tokens.models.rotation import ALL_PLACES, Rotation, Step
 from tokens.reauth import Purpose, fresh_proof_required
 from tokens.requests import browser_origin
@@ -39,7 +39,7 @@ from tokens.views.snippets import updates_for
 CANCELLING = Purpose(
     "Cancelling a rotation needs a fresh check.",
     "Confirm and cancel the rotation",
-    lambda request: "cancel a rotation",
+    lambda request: ("cancel a rotation", ""),
 )
 
 
@@ -133,7 +133,7 @@ def confirm_works(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def confirm_context(rotation: Rotation) -> dict[str, Any]:
     """Return what step four shows."""
     now = timezone.now()
-    known = moves(rotation.old.pk, rotation.replacement.pk, now)
+    known, arrived = moves_and_arrived(rotation.old.pk, rotation.replacement.pk, now)
     ticked, watch = ticked_keys(rotation), confirmation(rotation, known, now)
     return {
         **frame(
@@ -142,7 +142,7 @@ def confirm_context(rotation: Rotation) -> dict[str, Any]:
             Step.CONFIRM,
             places=known,
             ticked=ticked,
-            seen_from=watch.places,
+            seen_from=arrived,
         ),
         "watch": watch,
         "watch_url": url_of("rotate_watch", rotation.old),
@@ -167,9 +167,13 @@ def watch_rotation(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         response.headers["HX-Redirect"] = reverse("tokens:rotate", kwargs={"public_id": public_id})
         return response
     now = timezone.now()
-    known = moves(rotation.old.pk, rotation.replacement.pk, now)
+    known, arrived = moves_and_arrived(rotation.old.pk, rotation.replacement.pk, now)
     ticked = ticked_keys(rotation) if last else set()
-    watch = ending(rotation, known, ticked, now) if last else confirmation(rotation, known, now)
+    watch = (
+        ending(rotation, known, arrived, ticked, now)
+        if last
+        else confirmation(rotation, known, now)
+    )
     if request.GET.get("seen") == watch.version:
         return HttpResponse(status=204)
     context = {

@@ -14,8 +14,13 @@ from tokens.views.rotation_watch import Line, Note, Watch, halves_of, names_of, 
 SHOWN = 12
 
 
-def ending(rotation: Rotation, moves: Sequence[Move], ticked: set[str], now: datetime) -> Watch:
-    """Return what step five shows: whether the old token is quiet, or who is still on it."""
+def ending(
+    rotation: Rotation, moves: Sequence[Move], arrived: int, ticked: set[str], now: datetime
+) -> Watch:
+    """Return what step five shows: whether the old token is quiet, or who is still on it.
+
+    ``arrived`` is the number of places that used the replacement.
+    """
     uses = uses_of(rotation.replacement)
     on_old = [move for move in moves if move.standing is Standing.ON_THE_OLD]
     tone, title, sentence = _stillness(rotation, moves, on_old, now)
@@ -24,14 +29,13 @@ def ending(rotation: Rotation, moves: Sequence[Move], ticked: set[str], now: dat
         title=title,
         sentence=sentence,
         state=f"{tone} {','.join(move.key for move in on_old)} {bool(rotation.old.retire_at)}",
-        halves=halves_of(rotation, uses, now, at_the_end=True),
+        halves=halves_of(rotation, uses, now, arrived=arrived),
         used=rotation.replacement.first_used_at is not None,
         # The table of places says it in its own line.
         notes=() if on_old else tuple(_seldom(move, ticked) for move in to_come(moves)[:3]),
         lines=tuple(_line(move, now) for move in moves[:SHOWN]) if on_old else (),
         more=max(len(moves) - SHOWN, 0) if on_old else 0,
         done=bool(moves) and not on_old and rotation.replacement.first_used_at is not None,
-        places=uses.places,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max, Sum
+from django.db.models import Max, Subquery, Sum
 
 from tokens.insight import in_words
 from tokens.insight.days import KNOCK
@@ -59,8 +59,7 @@ class Halves:
 class Watch:
     """One look at a rotation. ``tone`` is ``wait``, ``ok``, ``attn`` or ``over``.
 
-    What stands out in the sentence is between two pairs of asterisks; ``places`` counts those that
-    used the replacement.
+    What stands out in the sentence is between two pairs of asterisks.
     """
 
     tone: str
@@ -74,7 +73,6 @@ class Watch:
     more: int = 0
     done: bool = False
     scopes: tuple[str, ...] = field(default=())
-    places: int = 0
 
     @property
     def says(self) -> str:
@@ -100,16 +98,22 @@ class Uses:
     place: str
     client: str
     last_at: datetime | None
-    places: int
 
 
 def uses_of(new: AccessToken) -> Uses:
     """Read the requests of a replacement with one query."""
     rows = TokenUse.objects.filter(token=new).exclude(scope__startswith=KNOCK)
+    latest = rows.order_by("-last_at", "-pk")
     found = list(
-        rows.values("scope", "network", "service", "client")
-        .annotate(allowed=Sum("allowed"), refused=Sum("refused"), at=Max("last_at"))
-        .order_by("-at")[:200]
+        rows.values("scope")
+        .annotate(
+            allowed=Sum("allowed"),
+            refused=Sum("refused"),
+            at=Max("last_at"),
+            network=Subquery(latest.values("network")[:1]),
+            client=Subquery(latest.values("client")[:1]),
+        )
+        .order_by("-at")
     )
     refused = {row["scope"] for row in found if row["refused"]}
     last: Any = found[0] if found else {"network": "", "client": "", "at": None}
@@ -122,7 +126,6 @@ def uses_of(new: AccessToken) -> Uses:
         place=last["network"],
         client=last["client"],
         last_at=last["at"],
-        places=len({(row["network"], row["service"]) for row in found if row["allowed"]}),
     )
 
 
@@ -145,7 +148,6 @@ def confirmation(rotation: Rotation, moves: Sequence[Move], now: datetime) -> Wa
         notes=notes,
         done=used and bool(moves) and not on_old and not to_come(moves),
         scopes=tuple(scope for scope in uses.scopes if scope),
-        places=uses.places,
     )
 
 
@@ -233,13 +235,18 @@ def to_come(moves: Iterable[Move]) -> list[Move]:
     return [move for move in moves if move.standing is Standing.TO_COME]
 
 
-def halves_of(rotation: Rotation, uses: Uses, now: datetime, *, at_the_end: bool = False) -> Halves:
-    """Return the state of both tokens in words; at the end, how many places have moved counts more."""
+def halves_of(
+    rotation: Rotation, uses: Uses, now: datetime, *, arrived: int | None = None
+) -> Halves:
+    """Return the state of both tokens in words.
+
+    At the end it counts more from how many places the replacement was used, than who used the old one.
+    """
     old, new = rotation.old, rotation.replacement
     activity = getattr(old, "activity", None)
     if activity is None:
         old_text = "It has never been used"
-    elif activity.address and not at_the_end:
+    elif activity.address and arrived is None:
         old_text = f"{activity.address}, {relative(activity.last_used_at, now)}"
     else:
         old_text = f"Last used {relative(activity.last_used_at, now)}"
@@ -250,6 +257,6 @@ def halves_of(rotation: Rotation, uses: Uses, now: datetime, *, at_the_end: bool
         number = max(uses.allowed + uses.refused, 1)
         new_strong = f"{number} request{'s' if number != 1 else ''},"
         new_text = "all allowed" if not uses.refused else f"{uses.refused} refused"
-        if at_the_end and uses.places:
-            new_text += f", {uses.places} place{'s' if uses.places != 1 else ''}"
+        if arrived:
+            new_text += f", {arrived} place{'s' if arrived != 1 else ''}"
     return Halves(old_strong, old_text, new_strong, new_text)

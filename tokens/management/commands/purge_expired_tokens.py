@@ -29,7 +29,10 @@ class Command(Operation):
         """Declare how long ended tokens stay, and how many go in one transaction."""
         super().add_arguments(parser)
         # A grant goes a day after its end, and a token must never go before the grant that made it.
-        parser.add_argument("--older-than", type=whole_number(2, 3660), default=90, metavar="DAYS")
+        kept = retention.ENDED_KEPT.days
+        parser.add_argument(
+            "--older-than", type=whole_number(2, 3660), default=kept, metavar="DAYS"
+        )
         parser.add_argument("--batch-size", type=whole_number(1, 10_000), default=500, metavar="N")
 
     def handle(self, *args: Any, **options: Any) -> None:
