@@ -367,7 +367,8 @@ def test_the_token_says_how_it_was_made(as_alice: Client, started: Started, alic
 
 def test_the_navigation_and_the_empty_list_speak_of_it(as_alice: Client) -> None:
     page = as_alice.get(LIST)
-    assert page.content.decode().count('href="/device"') == 2
+    # Beside the pages, in the tabs of a phone, and in the empty list itself.
+    assert page.content.decode().count('href="/device"') == 3
     assert "On your own computer, skytells login makes one for you." in words(page)
 
 
