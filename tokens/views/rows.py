@@ -87,8 +87,7 @@ def row_of(
 ) -> Row:
     """Return the line of ``token``, which comes with its owner and activity loaded.
 
-    ``rotation`` is the open one that would replace it, if there is one; with ``rules`` the line says
-    where the token is outside them.
+    ``rotation`` is the open one that would replace it; by ``rules`` the line says what is outside.
     """
     activity = getattr(token, "activity", None)
     last_used_at = activity.last_used_at if activity else None
