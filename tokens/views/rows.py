@@ -87,8 +87,7 @@ def row_of(
 ) -> Row:
     """Return the line of ``token``, which comes with its owner and activity loaded.
 
-    ``rotation`` is the open one that would replace it, if there is one; with ``rules`` the line says
-    where the token is outside them.
+    ``rotation`` is the open one that would replace it; by ``rules`` the line says what is outside.
     """
     activity = getattr(token, "activity", None)
     last_used_at = activity.last_used_at if activity else None
@@ -113,17 +112,17 @@ def row_of(
         ended=status.is_ended,
         reason=token.reason if status is Status.REVOKED else "",
         misfit="" if rules is None or status.is_ended else _misfit(token, rules, now),
-        revoke_url=""
-        if status.is_ended
-        else reverse("tokens:revoke", kwargs={"public_id": token.public_id}),
-        rotate_url=""
-        if status.is_ended
-        else reverse("tokens:rotate", kwargs={"public_id": token.public_id}),
+        revoke_url="" if status.is_ended else _page_of(token, "tokens:revoke"),
+        rotate_url="" if status.is_ended else _page_of(token, "tokens:rotate"),
         next_label=next_label,
-        next_url=reverse(next_page, kwargs={"public_id": token.public_id}) if next_page else "",
+        next_url=_page_of(token, next_page) if next_page else "",
         rotation=rotation,
         life=_life(token, status, rotation),
     )
+
+
+def _page_of(token: AccessToken, name: str) -> str:
+    return reverse(name, kwargs={"public_id": token.public_id})
 
 
 def _misfit(token: AccessToken, rules: policy.Rules, now: datetime) -> str:
