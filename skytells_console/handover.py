@@ -55,8 +55,8 @@ def put_where_systemd_does(listeners: Sequence[socket.socket]) -> None:
     """
     last = _FIRST_OF_SYSTEMD + len(listeners)
     # gunicorn's own numbers for them would stay open beside these, one more with every start.
-    for each in listeners:
-        each.set_inheritable(False)
+    for listener in listeners:
+        listener.set_inheritable(False)
     aside = [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD_CLOEXEC, last) for each in listeners]
     for number, each in enumerate(aside, start=_FIRST_OF_SYSTEMD):
         os.dup2(each, number)
