@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def closest(page: Page) -> float:
     return min(
         (
             after[0] - before[1]
-            for left, right in zip(labels, labels[1:], strict=False)
+            for left, right in pairwise(labels)
             for before in left
             for after in right
             if before[2] < after[3] and after[2] < before[3] and before[0] < after[1]
@@ -92,3 +93,30 @@ def test_a_list_with_every_state_fits_its_window(page: Page, live_server: Any) -
     for selector in (".tt__name", ".tt__none", ".tt__none + .tt__line", ".tt__access .tt__line"):
         assert page.locator(selector).count(), selector
         assert page.evaluate(LINES, selector) == [], selector
+
+
+def test_what_is_there_to_be_copied_or_read_has_room_on_a_phone(
+    page: Page, live_server: Any, alice: User
+) -> None:
+    """No code is squeezed into a column of letters, and its button stands level with its first line."""
+    sign_in(page, live_server.url, alice)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{live_server.url}/settings/notifications")
+    page.get_by_role("button", name="Make an address").click()
+    page.get_by_text("Copy the address now.").wait_for()
+    code = page.locator(".feed__address")
+    assert code.evaluate("code => code.getClientRects().length") <= 5
+    assert level(page, ".code--line") < 1.5
+    page.goto(f"{live_server.url}/api/docs")
+    shown = page.locator(".ref__error pre")
+    assert shown.evaluate("pre => pre.scrollWidth - pre.clientWidth") == 0
+
+
+def level(page: Page, selector: str) -> float:
+    """Return how far the middle of the button is from the middle of the first line beside it."""
+    middles = """block => {
+        const [line] = block.querySelector("code").getClientRects();
+        const button = block.querySelector(".btn").getBoundingClientRect();
+        return Math.abs(line.top + line.height / 2 - button.top - button.height / 2);
+    }"""
+    return float(page.locator(selector).first.evaluate(middles))
