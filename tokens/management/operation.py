@@ -26,6 +26,7 @@ from tokens.origin import Door, Origin
 INTERRUPTED = 130
 _BAR = 30
 _LAID_OUT = 1_000
+_DIGITS = 12
 
 
 class Operation(BaseCommand):
@@ -143,7 +144,9 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Return the type of an option that is a whole number from ``low`` to ``high``."""
 
     def number(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text[:12]) <= high:
+        # Python refuses to read numbers of thousands of digits, so the length is looked at first.
+        plain = text.isascii() and text.isdigit() and len(text) <= _DIGITS
+        if not plain or not low <= int(text) <= high:
             raise ArgumentTypeError(f"must be a whole number from {low} to {high}")
         return int(text)
 
