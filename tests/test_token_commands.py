@@ -218,6 +218,8 @@ def test_listing_costs_as_many_queries_for_one_as_for_fifty(clock: Clock, alice:
         ["--state=none"],
         ["--scope=x"],
         ["--user=x"],
+        # What bytes that are no UTF-8 become on their way from the command line.
+        ["--user=\udcff@example.com"],
     ],
 )
 def test_a_list_that_cannot_be_made_is_a_sentence(db: None, arguments: list[str]) -> None:

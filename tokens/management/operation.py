@@ -56,6 +56,9 @@ class Operation(BaseCommand):
             return super().execute(*args, **options)
         except policy.Refused as refused:
             raise CommandError(refused.sentence) from None
+        except UnicodeEncodeError:
+            # Bytes of the command line that are no text reach Python as halves of a character.
+            raise CommandError("An option holds bytes that are no text.", returncode=2) from None
         except DatabaseError as error:
             raise CommandError(
                 f"The database did not take part ({type(error).__name__}). What was done so far "
