@@ -338,7 +338,9 @@ def test_a_link_ends_after_an_hour(clock: Clock, alice: User, settings: Settings
     assert Client().get(path).status_code == 200
 
 
-@pytest.mark.parametrize("email", ["", "nobody@example.com", "not an address", "%", "x" * 10_000])
+@pytest.mark.parametrize(
+    "email", ["", "nobody@example.com", "not an address", "%", "a\udcff@x.y", "x" * 10_000]
+)
 def test_a_link_for_nobody_is_refused_in_a_sentence(alice: User, email: str) -> None:
     with pytest.raises(CommandError, match=r"^There is no active account with this address\.$"):
         manage("reset_link", email)

@@ -150,6 +150,20 @@ def test_a_token_revoked_after_the_mail_was_owed_is_no_news(clock: Clock, alice:
     assert not Notice.objects.filter(sent_at=None).exists()
 
 
+def test_a_batch_without_news_does_not_hold_up_what_waits_behind_it(
+    clock: Clock, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailer, "BATCH", 2)
+    people = [make_user(f"person-{number}@example.com") for number in range(5)]
+    tokens = [made(person, left=7 * DAY) for person in people]
+    assert reminders.owe_due(NOON) == 5
+    for token in tokens:
+        lifecycle.revoke(token=token, origin=origin(token.owner))
+    issue(alice, "newest", at=NOON)
+    assert send() == ["newest was created"]
+    assert not Notice.objects.filter(sent_at=None).exists()
+
+
 def test_what_nothing_used_for_sixty_days_is_told_again_only_after_another_use(
     clock: Clock, alice: User
 ) -> None:

@@ -208,7 +208,19 @@ def test_listing_costs_as_many_queries_for_one_as_for_fifty(clock: Clock, alice:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--limit=0"], ["--limit=all"], ["--state=none"], ["--scope=x"], ["--user=x"]]
+    "arguments",
+    [
+        ["--limit=0"],
+        ["--limit=all"],
+        # More digits than its bound has, though the first of them would fit.
+        [f"--limit={'1':0>12}{'9' * 20}"],
+        [f"--limit={'9' * 5000}"],
+        ["--state=none"],
+        ["--scope=x"],
+        ["--user=x"],
+        # What bytes that are no UTF-8 become on their way from the command line.
+        ["--user=\udcff@example.com"],
+    ],
 )
 def test_a_list_that_cannot_be_made_is_a_sentence(db: None, arguments: list[str]) -> None:
     with pytest.raises(CommandError):

@@ -51,33 +51,39 @@ class Delivered(NamedTuple):
 
 def deliver_due() -> Delivered:
     """Send what is owed now. Safe at the same time in many processes; never raises for the server."""
+    outcomes = _round()
+    return Delivered(outcomes.count(True), outcomes.count(False))
+
+
+def deliver_all(progress: Callable[[int], None] = lambda number: None) -> Delivered:
+    """Send what is owed, a batch at a time, until nothing is left or no mail of a batch gets through."""
+    sent = failed = 0
+    while True:
+        outcomes = _round()
+        sent, failed = sent + outcomes.count(True), failed + outcomes.count(False)
+        progress(len(outcomes) - outcomes.count(None))
+        # A batch in which nothing was news any more is settled, and others may wait behind it.
+        if all(outcome is False for outcome in outcomes):
+            return Delivered(sent, failed)
+
+
+def _round() -> list[bool | None]:
+    """Send one batch of what is owed; return what became of each mail, as ``_deliver`` says it."""
     with _sender.lock:
         waiting = notices.due(timezone.now(), BATCH)
         if not waiting:
-            return Delivered(0, 0)
+            return []
         server = get_connection()
         try:
             server.open()
         except FAULTS as error:
             # Nothing was claimed, so the next round finds all of it.
             logger.warning("The mail server cannot be reached (%s).", type(error).__name__)
-            return Delivered(0, len(waiting))
+            return [False] * len(waiting)
         try:
-            outcomes = list(_deliver_each(waiting, server))
+            return list(_deliver_each(waiting, server))
         finally:
             _close(server)
-        return Delivered(outcomes.count(True), outcomes.count(False))
-
-
-def deliver_all(progress: Callable[[int], None] = lambda number: None) -> Delivered:
-    """Send what is owed, a batch at a time, for as long as something goes out."""
-    sent = failed = 0
-    while True:
-        batch = deliver_due()
-        sent, failed = sent + batch.sent, failed + batch.failed
-        progress(batch.sent + batch.failed)
-        if not batch.sent:
-            return Delivered(sent, failed)
 
 
 def _deliver_each(waiting: Sequence[int], server: BaseEmailBackend) -> Iterator[bool | None]:

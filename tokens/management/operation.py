@@ -26,6 +26,7 @@ from tokens.origin import Door, Origin
 INTERRUPTED = 130
 _BAR = 30
 _LAID_OUT = 1_000
+_DIGITS = 12
 
 
 class Operation(BaseCommand):
@@ -55,6 +56,9 @@ class Operation(BaseCommand):
             return super().execute(*args, **options)
         except policy.Refused as refused:
             raise CommandError(refused.sentence) from None
+        except UnicodeEncodeError:
+            # Bytes of the command line that are no text reach Python as halves of a character.
+            raise CommandError("An option holds bytes that are no text.", returncode=2) from None
         except DatabaseError as error:
             raise CommandError(
                 f"The database did not take part ({type(error).__name__}). What was done so far "
@@ -143,7 +147,9 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Return the type of an option that is a whole number from ``low`` to ``high``."""
 
     def number(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text[:12]) <= high:
+        # Python refuses to read numbers of thousands of digits, so the length is looked at first.
+        plain = text.isascii() and text.isdigit() and len(text) <= _DIGITS
+        if not plain or not low <= int(text) <= high:
             raise ArgumentTypeError(f"must be a whole number from {low} to {high}")
         return int(text)
 

@@ -24,7 +24,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the link of an active account."""
-        user = User.objects.filter(email__iexact=options["email"].strip(), is_active=True).first()
+        # Bytes of the command line that are no text are in no address, and no database takes them.
+        email = options["email"].strip().encode(errors="replace").decode()
+        user = User.objects.filter(email__iexact=email, is_active=True).first()
         if user is None:
             raise CommandError("There is no active account with this address.")
         uid, key = user_pk_to_url_str(user), default_token_generator.make_token(user)
