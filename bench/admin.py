@@ -140,7 +140,7 @@ def _size(answer: Any, screen: Screen) -> int:
     """Read the answer, of an export no more than its beginning; return its kilobytes."""
     assert answer.status_code in {200, 303}, (screen, answer.status_code)
     if not screen.exported:
-        return len(answer.content) // 1024
+        return len(b"".join(answer) if answer.streaming else answer.content) // 1024
     read = 0
     for piece in answer.streaming_content:
         read += len(piece)

@@ -15,6 +15,7 @@ from typing import Any
 from allauth.account.authentication import get_authentication_records
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -58,13 +59,13 @@ def is_fresh(request: HttpRequest) -> bool:
 
 def fresh_proof_required(
     purpose: Purpose,
-) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Guard a view: the page that opens the form as well as the form's submission."""
 
-    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @sensitive_post_parameters(PASSWORD_FIELD)
         @functools.wraps(view)
-        def guarded(request: HttpRequest, **captured: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, **captured: Any) -> HttpResponseBase:
             if PASSWORD_FIELD not in request.POST:
                 return view(request, **captured) if is_fresh(request) else _ask(request, purpose)
             fault = _judge(request)

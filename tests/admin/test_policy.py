@@ -115,9 +115,7 @@ def test_tokens_of_who_is_switched_off_are_not_counted(
         allowed_networks="192.0.2.0/24",
         max_live_tokens=1,
     )
-    effect = policy_change.effect(
-        draft.rules(), clock.now, today=clock.now - DAY, idle_after_days=1
-    )
+    effect = policy_change.effect(draft.rules(), clock.now, clock.now - DAY, 1)
     # All that is left is alice's: two tokens, of which one writes.
     assert (effect.total.tokens, effect.total.people, effect.total.used) == (1, 1, 0)
     assert (effect.live, effect.idle, effect.full) == (2, 0, 1)
@@ -331,7 +329,9 @@ def test_the_numbers_shown_are_the_rows_that_the_saved_rules_refuse(
 ) -> None:
     with transaction.atomic():
         used = make(made, [alice, bob, carol])
-        effect = policy_change.effect(draft.rules(), NOON, today=NOON.replace(hour=0))
+        effect = policy_change.effect(draft.rules(), NOON, NOON.replace(hour=0))
+        with mock.patch("tokens.policy_change.effect.STRETCH", 1):
+            one_by_one = policy_change.effect(draft.rules(), NOON, NOON.replace(hour=0))
         policy_change.save(draft, after=0, origin=origin(carol, at=NOON))
         rules = policy.current_rules()
         refused = [
@@ -343,11 +343,12 @@ def test_the_numbers_shown_are_the_rows_that_the_saved_rules_refuse(
         rows = AccessToken.objects.order_by("pk")
         listed = set(policy_change.outside(rows, rules, NOON))
         few = [each.pk for each in policy_change.outside_to_list(rows, rules, NOON)]
-        with mock.patch("tokens.policy_change.effect._FEW", 0):
+        with mock.patch("tokens.policy_change.outside._FEW", 0):
             few_of_many = [each.pk for each in policy_change.outside_to_list(rows, rules, NOON)]
         transaction.set_rollback(True)
     assert listed == set(refused)
     assert few == few_of_many == [token.pk for token in sorted(refused, key=lambda each: each.pk)]
+    assert one_by_one == effect
     assert effect.total.tokens == len(refused)
     assert effect.total.people == len({token.owner_id for token in refused})
     assert effect.total.used == sum(token.pk in used for token in refused)
@@ -440,7 +441,7 @@ def test_who_has_no_room_and_what_comes_from_elsewhere_is_what_the_rules_say(
                 last_at=NOON,
             )
         rules = draft.rules()
-        effect = policy_change.effect(rules, NOON, today=NOON)
+        effect = policy_change.effect(rules, NOON, NOON)
         living = AccessToken.objects.live(NOON)
         full = sum(not has_room(person, rules) for person in people)
         # Every address of a network is refused, which is what the preview says of it.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -17,7 +19,7 @@ from tests.journeys.test_accessibility import judge
 from tests.journeys.test_main_job import sign_in
 from tests.journeys.watch import Watch
 from tests.views.test_listing import use
-from tokens import lifecycle, relying_parties
+from tokens import lifecycle, policy_change, relying_parties
 from tokens.models import AccessToken, Policy, TokenEvent
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -219,6 +221,41 @@ def test_the_admin_works_with_scripting_off(
     page.goto(f"{live_server.url}/admin/policy/")
     page.get_by_label("Longest lifetime, in days").fill("20")
     page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Policy saved.")).to_be_visible()
+    context.close()
+
+
+def test_a_long_count_tells_how_far_it_is_without_a_script(
+    browser: Browser, live_server: Any, root: User, field: dict[str, AccessToken]
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, live_server.url, root)
+    page.goto(f"{live_server.url}/admin/policy/")
+    page.get_by_label("Longest lifetime, in days").fill("20")
+    at_half, seen = threading.Event(), threading.Event()
+
+    def held_up(*asked: Any) -> Generator[float, None, policy_change.Effect]:
+        yield from (0.25, 0.5)
+        at_half.set()
+        assert seen.wait(30)
+        yield 0.75
+        return policy_change.effect(*asked)
+
+    with (
+        mock.patch("tokens.policy_change.effect.STRETCH", 1),
+        mock.patch("tokens.policy_change.counting", held_up),
+    ):
+        page.get_by_role("button", name="Preview").click(no_wait_after=True)
+        assert at_half.wait(30)
+        expect(page.get_by_text("Counting what breaks these rules: 50 %")).to_be_visible()
+        expect(page.get_by_text("Counting what breaks these rules: 25 %")).to_be_hidden()
+        expect(page.get_by_role("heading", name="Preview")).to_have_count(0)
+        seen.set()
+        expect(page.get_by_role("heading", name="Preview")).to_be_focused()
+    expect(page.get_by_text("Counting what breaks these rules: 75 %")).to_be_hidden()
+    expect(page.get_by_label("Longest lifetime, in days")).to_have_value("20")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Policy saved.")).to_be_visible()
     context.close()

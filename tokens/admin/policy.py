@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
+from collections.abc import Generator, Iterator
 from datetime import datetime
+from typing import cast
 
 from django.contrib import messages
+from django.db import DatabaseError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -18,14 +24,20 @@ from tokens.admin.pages import page
 from tokens.admin.policy_fields import DATE, NOW, PolicyForm, typed
 from tokens.admin.rights import admin_origin
 from tokens.models import AccessToken, Policy
+from tokens.policy import Rules
 from tokens.policy_change import Draft, Effect
 from tokens.reauth import Purpose, fresh_proof_required
+
+logger = logging.getLogger(__name__)
 
 _NAMED = 50
 _HISTORY = 20
 _LOOK_FIRST = "Nothing is saved yet. Look at what these rules do, then save them."
 _NUMBERS_CHANGED = "The numbers have changed since you looked. Look again, then save."
+_BROKEN_OFF = "The database did not answer while it counted. Nothing is saved; preview again."
 _OVERTAKEN = "Somebody saved other rules meanwhile. They are in force now; look at them first."
+# Where the lines about the counting go in a page that is sent in parts.
+_HERE = b"<!-- counted -->"
 CHANGING = Purpose(
     "Changing the policy needs a fresh check.",
     "Confirm and go on",
@@ -35,7 +47,7 @@ CHANGING = Purpose(
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @fresh_proof_required(CHANGING)
-def policy_form(request: HttpRequest) -> HttpResponse:
+def policy_form(request: HttpRequest) -> HttpResponseBase:
     """Show the rules in force; preview what was typed; save what was previewed."""
     now = timezone.now()
     version, held = policy_change.current()
@@ -46,9 +58,18 @@ def policy_form(request: HttpRequest) -> HttpResponse:
         form.show_again()
         return _page(request, form, _version(request), status=422)
     draft = form.draft(held, now)
-    effect = _effect(draft, now)
     if "save" not in request.POST:
-        return _page(request, form, version, draft, effect)
+        if policy_change.takes_long():
+            return _while_counting(request, form, version, draft, now)
+        return _page(request, form, version, draft, policy_change.effect(*_asked(draft, now)))
+    return _save(request, form, version, draft, now)
+
+
+def _save(
+    request: HttpRequest, form: PolicyForm, version: int, draft: Draft, now: datetime
+) -> HttpResponse:
+    """Save what was looked at, if it still does what it did then."""
+    effect = policy_change.effect(*_asked(draft, now))
     seen = request.POST.get("seen", "")
     if seen != mark(draft, effect, now):
         fault = _NUMBERS_CHANGED if seen else _LOOK_FIRST
@@ -83,10 +104,49 @@ def _version(request: HttpRequest) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
-def _effect(draft: Draft, now: datetime) -> Effect:
+def _asked(draft: Draft, now: datetime) -> tuple[Rules, datetime, datetime, int | None]:
     today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    idle = draft.revoke_unused_after_days
-    return policy_change.effect(draft.rules(), now, today=today, idle_after_days=idle)
+    return draft.rules(), now, today, draft.revoke_unused_after_days
+
+
+def _while_counting(
+    request: HttpRequest, form: PolicyForm, version: int, draft: Draft, now: datetime
+) -> StreamingHttpResponse:
+    """Answer at once with the head of the page, then with how far the counting is, then the rest.
+
+    Without a script: each line that arrives hides the one before. A proxy must not gather them.
+    """
+    zone = timezone.get_current_timezone()
+    # Drawn before anything is sent, so that a fault of the page is still answered as one.
+    head = _split(_page(request, form, version, counting=True))[0]
+
+    def sent() -> Iterator[bytes]:
+        yield head
+        with timezone.override(zone):
+            counted = policy_change.counting(*_asked(draft, now))
+            try:
+                effect = yield from _told(counted)
+                rest = _page(request, form, version, draft, effect, counting=True)
+            except DatabaseError:
+                logger.exception("The effect of a policy could not be counted.")
+                rest = _page(request, form, version, fault=_BROKEN_OFF, counting=True)
+            yield _split(rest)[1]
+
+    return StreamingHttpResponse(sent(), headers={"X-Accel-Buffering": "no"})
+
+
+def _split(drawn: HttpResponse) -> list[bytes]:
+    return drawn.content.split(_HERE, 1)
+
+
+def _told(counted: Generator[float, None, Effect]) -> Generator[bytes, None, Effect]:
+    """Send a line for each part of the counting, and return what was counted."""
+    while True:
+        try:
+            part = next(counted)
+        except StopIteration as end:
+            return cast("Effect", end.value)
+        yield render_to_string("admin/counted.html", {"percent": int(part * 100)}).encode()
 
 
 def _page(
@@ -98,6 +158,7 @@ def _page(
     *,
     fault: str = "",
     status: int = 200,
+    counting: bool = False,
 ) -> HttpResponse:
     now = timezone.now()
     history = Policy.objects.select_related("created_by").order_by("-id")[:_HISTORY]
@@ -111,6 +172,7 @@ def _page(
         "outside": _outside(draft, now) if draft and effect and effect.total.tokens else [],
         "named": _NAMED,
         "fault": fault,
+        "counting": counting,
         # Offered with the tick set, and afterwards as it was left.
         "mail_owners": "seen" not in request.POST
         or not request.POST["seen"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import path
 
 from tokens.admin.paging import BoundedList, BoundedPaginator
@@ -37,12 +38,12 @@ else:
 
 def required(
     *rights: str,
-) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Guard a view: 403 for staff who lack one of the rights."""
 
-    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
-        def guarded(request: HttpRequest, **captured: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, **captured: Any) -> HttpResponseBase:
             if not all(request.user.has_perm(right) for right in rights):
                 raise PermissionDenied
             return view(request, **captured)

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth import get_user_model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, reverse
 
 from tokens.admin.events import EventAdmin
@@ -29,7 +30,7 @@ from tokens.admin.service_list import ServiceAdmin, revoke_service
 from tokens.admin.token_list import TokenAdmin
 from tokens.models import AccessToken, Service, TokenEvent
 
-AnyView = Callable[..., HttpResponse]
+AnyView = Callable[..., HttpResponseBase]
 
 # What the front page offers: a name, an address, a sentence, and the right that it needs.
 _OFFERS = (
@@ -57,10 +58,10 @@ class ConsoleAdminSite(AdminSite):
         inner = super().admin_view(view, cacheable)
 
         @functools.wraps(inner)
-        def guarded(request: HttpRequest, *args: Any, **captured: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, *args: Any, **captured: Any) -> HttpResponseBase:
             if not self.has_permission(request):
                 raise Http404
-            answer: HttpResponse = inner(request, *args, **captured)
+            answer: HttpResponseBase = inner(request, *args, **captured)
             return answer
 
         return guarded

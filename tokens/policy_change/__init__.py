@@ -11,11 +11,11 @@ from tokens.policy_change.effect import (
     Effect,
     Elsewhere,
     Line,
-    Tokens,
+    counting,
     effect,
-    outside,
-    outside_to_list,
+    takes_long,
 )
+from tokens.policy_change.outside import Tokens, outside, outside_to_list
 from tokens.policy_change.saving import Draft, Overtaken, current, save
 
 __all__ = [
@@ -26,9 +26,11 @@ __all__ = [
     "Line",
     "Overtaken",
     "Tokens",
+    "counting",
     "current",
     "effect",
     "outside",
     "outside_to_list",
     "save",
+    "takes_long",
 ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -47,7 +48,7 @@ class Length:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def pause_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+def pause_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
     """Ask for how long, then switch the token off. Doing it again moves the end.
 
     No fresh proof is asked for: a pause takes power away, ends by itself and can be taken back, and
@@ -68,7 +69,7 @@ def pause_token(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 
 @fresh_proof_required(SHORTENING)
-def _end_sooner(request: HttpRequest, token: AccessToken, form: PauseForm) -> HttpResponse:
+def _end_sooner(request: HttpRequest, token: AccessToken, form: PauseForm) -> HttpResponseBase:
     return _pause(request, token, form, may_shorten=True)
 
 
