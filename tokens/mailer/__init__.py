@@ -29,6 +29,7 @@ from tokens import notices
 from tokens.mailer import policy, rotation
 from tokens.mailer.pieces import Mail, page
 from tokens.mailer.reminding import mail_about as mail_of_reminders, still_news
+from tokens.mailer.revoked import mail_about_revoked
 from tokens.mailer.words import mail_about
 from tokens.models import Notice
 from tokens.notices import Kind, preferences
@@ -135,7 +136,7 @@ def _close(server: BaseEmailBackend) -> None:
 def message(*about: Notice, server: BaseEmailBackend | None = None) -> EmailMultiAlternatives:
     """Return the mail as it is sent: the same words as text and as HTML.
 
-    Several notices are one person's reminders, which go out together.
+    Several notices are one person's reminders, or what somebody revoked of theirs at one stroke.
     """
     mail = _mail_of(about, timezone.now())
     sent = EmailMultiAlternatives(
@@ -154,7 +155,9 @@ def _mail_of(about: Sequence[Notice], now: datetime) -> Mail:
         return rotation.mail_about_rotation(about[0], now)
     if about[0].kind == Kind.POLICY_CHANGED:
         return policy.mail_about_policy(about[0], now)
-    return mail_of_reminders(about, now) if about[0].kind in REMINDERS else mail_about(about[0])
+    if about[0].kind in REMINDERS:
+        return mail_of_reminders(about, now)
+    return mail_about(about[0]) if len(about) == 1 else mail_about_revoked(about)
 
 
 def _rendered(name: str, mail: Mail) -> str:

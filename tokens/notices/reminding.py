@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from tokens.models import AccessToken, MailPreference, Notice
 from tokens.models.standing import with_rotation
@@ -85,12 +86,10 @@ def claim_mail(pk: int, now: datetime) -> list[Notice]:
     Whoever takes the first row of a mail has its others, so no two senders share one.
     """
     notice = Notice.objects.filter(pk=pk).first()
-    if notice is None or notice.kind not in REMINDERS:
+    mates = None if notice is None else _in_one_mail_with(notice)
+    if mates is None:
         single = claim(pk, now)
         return [] if single is None else [single]
-    mates = unsent().filter(
-        owner_id=notice.owner_id, kind__in=REMINDERS, data__mail=notice.data.get("mail")
-    )
     mail = sorted({*mates.values_list("pk", flat=True), pk})
     if claim(mail[0], now) is None:
         return []
@@ -98,8 +97,22 @@ def claim_mail(pk: int, now: datetime) -> list[Notice]:
     rows = Notice.objects.filter(pk__in=mail).order_by("pk")
     rows = rows.select_related("owner", "token__activity", "token__owner")
     found = list(rows.prefetch_related("token__projects"))
-    _tell_rotating(found, now)
+    if found[0].kind in REMINDERS:
+        _tell_rotating(found, now)
     return found
+
+
+def _in_one_mail_with(notice: Notice) -> QuerySet[Notice] | None:
+    """Return what else goes out with it, if anything may: a person's reminders of one run, and the
+    tokens of a person that somebody revoked at one stroke, which all bear its time.
+    """
+    mine = unsent().filter(owner_id=notice.owner_id)
+    if notice.kind in REMINDERS:
+        return mine.filter(kind__in=REMINDERS, data__mail=notice.data.get("mail"))
+    if notice.kind == Kind.TOKEN_REVOKED:
+        said = {name: notice.data.get(name) for name in ("at", "door")}
+        return mine.filter(kind=notice.kind, data__at=said["at"], data__door=said["door"])
+    return None
 
 
 def _tell_rotating(found: list[Notice], now: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from tokens import device_flow, lifecycle, policy
+from tokens import device_flow, lifecycle, notices, policy
 from tokens.management.leaks import readable, tokens_of, values_in
 from tokens.management.operation import Operation, Progress
 from tokens.management.selection import CHOICES, add_choices, chosen, person, walk
@@ -65,6 +65,7 @@ class Command(Operation):
         counts = self._revoke(known, RevokeKind.LEAKED, origin, options, bar)
         self.answer({"values": len(found), "unknown": len(found) - len(known), **counts}, options)
 
+    @notices.gathered()
     def _revoke(
         self,
         tokens: Iterable[AccessToken],

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from tokens import mailer
+from tokens import mailer, notices
 from tokens.management.operation import Operation, whole_number
 from tokens.reminders import unused
 
@@ -39,9 +39,10 @@ class Command(Operation):
             return
         warned = unused.warn(origin.at, **times)
         bar, revoked = self.progress(due.count), 0
-        for ended in unused.revoke(origin, **times):
-            revoked += ended
-            bar.add(1)
+        with notices.gathered():
+            for ended in unused.revoke(origin, **times):
+                revoked += ended
+                bar.add(1)
         bar.end()
         failed = mailer.deliver_all().failed
         self.answer({"warned": warned, "revoked": revoked}, options)
