@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -19,6 +20,7 @@ from tests.views.test_listing import use
 from tokens import policy_change
 from tokens.models import AccessToken, Policy
 from tokens.policy_change import Draft, Effect
+from tokens.reminders import unused
 
 pytestmark = pytest.mark.usefixtures("clock")
 PERCENT = re.compile(rb"Counting what breaks these rules: (\d+) %")
@@ -88,6 +90,30 @@ def test_there_are_never_more_stretches_than_statements_are_worth(
     # Two passes through the tokens, and today's use, the pairs and the networks.
     assert len(parts) == 2 * 2 + 3
     assert effect.live == 5
+
+
+def test_what_is_unused_is_what_the_command_would_come_to(
+    held: list[AccessToken], alice: User, clock: Clock
+) -> None:
+    since = clock.now - 60 * DAY
+    for name, made, used in (
+        ("used since", -70 * DAY, DAY),
+        ("used at that moment", -70 * DAY, timedelta(0)),
+        ("used before", -70 * DAY, -DAY),
+        ("made at that moment, never used", timedelta(0), None),
+        ("made after, by a clock that was ahead of its use", DAY, -DAY),
+        ("made after, used", DAY, 2 * DAY),
+    ):
+        at = since + made
+        token = issue(alice, name, at=at, expires_at=clock.now + DAY).token
+        if used is not None:
+            use(token, since + used, "203.0.113.40")
+    # Warned of seven days before, of whom the policy would end after 67.
+    come_to = unused.to_warn(clock.now, after=67 * DAY, warning=7 * DAY)
+    for ids in (1, 100_000):
+        with mock.patch("tokens.policy_change.effect.STRETCH", ids):
+            effect = policy_change.effect(DRAFT.rules(), clock.now, clock.now - DAY, 60)
+        assert effect.idle == come_to.count() == 5
 
 
 def chunks(answer: Any) -> list[bytes]:

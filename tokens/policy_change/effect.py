@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import add
-from typing import cast
+from typing import NamedTuple, cast
 
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Max, Min, Q
@@ -23,7 +23,21 @@ LOOK_BACK = timedelta(days=30)
 # How many ids one statement of a count covers at least, and how many statements there are at most.
 STRETCH = 100_000
 _MOST_STRETCHES = 20
-_AT_ONCE = [Q()]
+
+
+class Stretch(NamedTuple):
+    """Ids from ``first`` to before ``end``; None means that there is no such bound."""
+
+    first: int | None = None
+    end: int | None = None
+
+    def of(self, name: str) -> Q:
+        """Return the condition that the id of this name lies within."""
+        begins = Q() if self.first is None else Q(**{f"{name}__gte": self.first})
+        return begins if self.end is None else begins & Q(**{f"{name}__lt": self.end})
+
+
+_AT_ONCE = [Stretch()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +141,23 @@ def _steps(
     now: datetime,
     today: datetime,
     idle_after_days: int | None,
-    stretches: list[Q],
+    stretches: list[Stretch],
 ) -> Generator[None, None, Effect]:
     rows = broken_by(rules)
     broken = [*rows, ("In total, each token counted once", any_of(rows))]
     by_rule = [Count("pk", filter=condition) for _, condition in broken]
     living, away = AccessToken.objects.filter(not_ended_q(now)), _switched_off()
-    people = yield from _by_owner(living, away, stretches, *by_rule, Count("pk"))
-    out = frozenset(owner for owner, numbers in people.items() if numbers[-2])
+    since = now - timedelta(days=idle_after_days or 0)
+    old = Count("pk", filter=Q(created_at__lte=since))
+    people = yield from _by_owner(living, away, stretches, *by_rule, old, Count("pk"))
+    out = frozenset(owner for owner, numbers in people.items() if numbers[-3])
     # The last use is looked up of what was used today, not of every token.
     in_use = living.filter(activity__last_used_at__gte=today) if out else living.none()
     used = yield from _by_owner(in_use, away, _AT_ONCE, *by_rule)
     idle = 0
     if idle_after_days:
-        unused = _idle(living, now, idle_after_days)
-        idle = _sum((yield from _by_owner(unused, away, stretches, Count("pk"))))
+        idle = sum(numbers[-2] for numbers in people.values())
+        idle -= yield from _kept_by_use(living, away, since, stretches)
     rotating = AccessToken.objects.filter(open_replacement_q(now))
     pairs = yield from _by_owner(rotating, away, _AT_ONCE, Count("pk"))
     *lines, total = _lines([rule for rule, _ in broken], people, used)
@@ -158,16 +174,14 @@ def _steps(
     )
 
 
-def _stretches() -> list[Q]:
-    """Return conditions that split all tokens by their ids, each into one of them."""
+def _stretches() -> list[Stretch]:
+    """Split all tokens by their ids, each into one stretch."""
     ends = AccessToken.objects.aggregate(low=Min("pk"), high=Max("pk"))
     low, high = ends["low"] or 0, ends["high"] or 0
     step = max(STRETCH, -(-(high - low) // _MOST_STRETCHES))
     # The first and the last are open, so that what is made meanwhile lies in one of them.
     starts = list(range(low, high, step))[1:]
-    begins = [Q(), *(Q(pk__gte=start) for start in starts)]
-    ends_before = [*(Q(pk__lt=start) for start in starts), Q()]
-    return [each & other for each, other in zip(begins, ends_before, strict=True)]
+    return [Stretch(*ends) for ends in zip([None, *starts], [*starts, None], strict=True)]
 
 
 def _switched_off() -> frozenset[int]:
@@ -177,17 +191,23 @@ def _switched_off() -> frozenset[int]:
 
 
 def _by_owner(
-    tokens: Tokens, away: frozenset[int], stretches: list[Q], *counts: Count
+    tokens: Tokens,
+    away: frozenset[int],
+    stretches: list[Stretch],
+    *counts: Count,
+    also: str = "pk",
 ) -> Generator[None, None, dict[int, list[int]]]:
     """Return the numbers of each person who is not ``away``, by the person's id.
 
     Summed by person first: counting different people a rule would sort the tokens once a rule. Who
-    is away is left out afterwards, which spares every token the look at its owner.
+    is away is left out afterwards, which spares every token the look at its owner. ``also`` names the same
+    id in a joined table, of which the database would read more than the stretch without being told.
     """
     named = {f"number_{place}": count for place, count in enumerate(counts)}
     people: dict[int, list[int]] = {}
     for stretch in stretches:
-        rows = tokens.filter(stretch).order_by().values_list("owner_id").annotate(**named)
+        inside = stretch.of("pk") & stretch.of(also)
+        rows = tokens.filter(inside).order_by().values_list("owner_id").annotate(**named)
         for owner, *numbers in rows:
             held = people.get(owner)
             people[owner] = list(map(add, held, numbers)) if held else numbers
@@ -213,11 +233,19 @@ def _lines(
     ]
 
 
-def _idle(living: Tokens, now: datetime, after_days: int) -> Tokens:
-    """Narrow to tokens that the policy would begin to end for want of use."""
-    since = now - timedelta(days=after_days)
-    never = Q(activity__isnull=True, created_at__lte=since)
-    return living.filter(Q(activity__last_used_at__lte=since) | never)
+def _kept_by_use(
+    living: Tokens, away: frozenset[int], since: datetime, stretches: list[Stretch]
+) -> Generator[None, None, int]:
+    """Return how many tokens as old as ``since`` were used after it.
+
+    The unused are the old ones without these, which spares every token the look at whether it was
+    used. One whose use is older than itself, by a clock that was behind, is unused all the same.
+    """
+    kept = Count("pk", filter=Q(created_at__lte=since, activity__last_used_at__gt=since))
+    odd = Count("pk", filter=Q(created_at__gt=since, activity__last_used_at__lte=since))
+    used = living.filter(activity__isnull=False)
+    people = yield from _by_owner(used, away, stretches, kept, odd, also="activity__token_id")
+    return sum(numbers[0] - numbers[1] for numbers in people.values())
 
 
 def _elsewhere(
