@@ -24,6 +24,7 @@ from tokens import secret
 pytestmark = pytest.mark.nginx
 CONFIGURATION = Path(settings.BASE_DIR) / "deploy" / "nginx-console.conf"
 NAME = "console.example.com"
+COUNTING = "/admin/policy/"
 # What Debian switches on for everybody; the console's own part must hold against it.
 DEBIAN = "gzip on; gzip_types *; include"
 OWN = ("-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}")
@@ -31,6 +32,24 @@ OWN = ("-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}")
 
 class Console(Application):
     """Stands for the console behind TLS, which asks for TLS itself."""
+
+    read = threading.Event()
+
+    def answer(self) -> None:
+        """Count as the preview of a policy does, as long as nobody has read the first line."""
+        if self.path != COUNTING:
+            super().answer()
+            return
+        self.send_response(200)
+        self.send_header("X-Accel-Buffering", "no")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"3\r\n4 %\r\n")
+        self.wfile.flush()
+        word = b"read" if self.read.wait(5) else b"late"
+        self.wfile.write(b"4\r\n" + word + b"\r\n0\r\n\r\n")
+
+    do_GET = answer  # noqa: N815 - the name that http.server calls
 
     def end_headers(self) -> None:
         """Add the header that nginx must not send twice."""
@@ -111,12 +130,7 @@ class Front:
         name: str = NAME,
     ) -> Answer:
         """Send a request through TLS, or in the clear to another port."""
-        plain = http.client.HTTPConnection("127.0.0.1", port or self.tls, timeout=10)
-        plain.connect()
-        if not port:
-            trusting = ssl.create_default_context(cafile=f"{self.folder}/fullchain.pem")
-            trusting.check_hostname = name == NAME
-            plain.sock = trusting.wrap_socket(plain.sock, server_hostname=name)
+        plain = self.connected(port, name)
         plain.request(method, path, body, {"Host": name, **(headers or {})})
         response = plain.getresponse()
         told = {}
@@ -126,6 +140,16 @@ class Front:
         answer = Answer(response.status, told, response.read())
         plain.close()
         return answer
+
+    def connected(self, port: int = 0, name: str = NAME) -> http.client.HTTPConnection:
+        """Open a connection, through TLS where no other port is asked for."""
+        plain = http.client.HTTPConnection("127.0.0.1", port or self.tls, timeout=10)
+        plain.connect()
+        if not port:
+            trusting = ssl.create_default_context(cafile=f"{self.folder}/fullchain.pem")
+            trusting.check_hostname = name == NAME
+            plain.sock = trusting.wrap_socket(plain.sock, server_hostname=name)
+        return plain
 
     def lines(self, last: str) -> list[dict[str, Any]]:
         """Return the requests that were logged, once the last one is of this path."""
@@ -264,3 +288,13 @@ def test_a_console_that_is_away_is_said_and_quoted_nowhere(tmp_path: Path) -> No
         assert (last["status"], last["upstream_status"]) == ("502", "502")
     finally:
         front.stop()
+
+
+def test_how_far_a_count_is_passes_line_by_line(front: Front) -> None:
+    connection = front.connected()
+    connection.request("GET", COUNTING, headers={"Host": NAME})
+    response = connection.getresponse()
+    assert response.read1() == b"4 %"
+    Console.read.set()
+    assert response.read() == b"read"
+    connection.close()
