@@ -73,17 +73,17 @@ class Command(Operation):
         options: dict[str, Any],
         bar: Progress,
     ) -> dict[str, int]:
-        """Revoke, or only count; "already ended" are those that ended before this call came to them."""
+        """Revoke, or count what would be; what ended before this call came to it is told apart."""
         counts = {"matched": 0, "revoked": 0, "already_ended": 0}
         for token in tokens:
             counts["matched"] += 1
             if options["dry_run"]:
-                counts["already_ended"] += is_ended(token.liveness(), origin.at)
+                ends = not is_ended(token.liveness(), origin.at)
             else:
-                ended = lifecycle.revoke(
+                ends = lifecycle.revoke(
                     token=token, origin=origin, kind=kind, reason=options["reason"]
                 )
-                counts["revoked" if ended else "already_ended"] += 1
+            counts["revoked" if ends else "already_ended"] += 1
             bar.add(1)
         bar.end()
         return counts
