@@ -16,8 +16,9 @@ from skytells_console.models import User
 from tests.cast import NOON, Clock, issue, origin
 from tests.device import approve, redeem, start
 from tests.operations import answer, run
+from tests.test_mailer import BrokenBackend
 from tests.threads import together
-from tokens import lifecycle, secret, usage
+from tokens import lifecycle, mailer, secret, usage
 from tokens.device_flow import Reply
 from tokens.models import AccessToken, Notice, TokenEvent
 from tokens.origin import Consumer
@@ -106,6 +107,18 @@ def test_owners_are_told_and_the_command_is_remembered(three: dict[str, AccessTo
     assert sorted(told) == ["alice@example.com", "bob@example.com"]
     events = TokenEvent.objects.filter(kind="token.revoked")
     assert [(event.door, event.actor_id) for event in events] == [("command", None)] * 2
+
+
+def test_mails_that_cannot_be_sent_are_said_and_owed(
+    three: dict[str, AccessToken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailer.deliver_all()
+    monkeypatch.setattr(mailer, "get_connection", BrokenBackend)
+    monkeypatch.setattr(BrokenBackend, "mood", "is away")
+    said = io.StringIO()
+    assert answer(COMMAND, "--scope=keys.write", stderr=said)["revoked"] == 2
+    assert "could not be sent: 2. send_token_notices tries again." in said.getvalue()
+    assert Notice.objects.filter(kind="token_revoked", sent_at=None).count() == 2
 
 
 def test_a_second_run_changes_nothing(three: dict[str, AccessToken]) -> None:

@@ -13,6 +13,8 @@ import smtplib
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -188,6 +190,7 @@ def _new_sender() -> _Sender:
 
 
 _sender = _new_sender()
+_later: ContextVar[bool] = ContextVar("later", default=False)
 
 
 def _start_anew() -> None:
@@ -199,11 +202,26 @@ def _start_anew() -> None:
 os.register_at_fork(after_in_child=_start_anew)
 
 
+@contextmanager
+def later() -> Iterator[None]:
+    """Wake nobody meanwhile: whoever ends thousands of tokens sends all their mails afterwards.
+
+    Sent at the same time, the mails would take turns with the ends, and delay the last one by minutes.
+    """
+    before = _later.set(True)
+    try:
+        yield
+    finally:
+        _later.reset(before)
+
+
 def wake() -> None:
     """Have what is owed sent soon, and never while somebody waits for an answer.
 
     Where no thread may run beside the program, as in tests, it is sent at once.
     """
+    if _later.get():
+        return
     if not settings.USE_FLUSH_SECONDS:
         deliver_due()
         return

@@ -39,9 +39,10 @@ class Command(Operation):
             return
         warned = unused.warn(origin.at, **times)
         bar, revoked = self.progress(due.count), 0
-        for ended in unused.revoke(origin, **times):
-            revoked += ended
-            bar.add(1)
+        with mailer.later():
+            for ended in unused.revoke(origin, **times):
+                revoked += ended
+                bar.add(1)
         bar.end()
         failed = mailer.deliver_all().failed
         self.answer({"warned": warned, "revoked": revoked}, options)
