@@ -595,6 +595,21 @@ def test_a_mail_that_cannot_be_sent_postpones_the_end(
     assert answer("revoke_unused_tokens")["revoked"] == 1
 
 
+def test_all_mails_are_counted_that_a_server_which_is_away_leaves_owed(
+    clock: Clock, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner, name in ((alice, "a"), (alice, "b"), (bob, "c")):
+        made(owner, name, left=7 * DAY)
+    issue(bob, "new")
+    monkeypatch.setattr(mailer, "BATCH", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(BrokenBackend, "mood", "is away")
+        patch.setattr(mailer, "get_connection", BrokenBackend)
+        with pytest.raises(CommandError, match="kept for later: 3"):
+            run("send_token_notices")
+    assert answer("send_token_notices")["sent"] == 3
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "command", [["revoke_unused_tokens"], ["revoke_tokens", "--scope=account.read"]]

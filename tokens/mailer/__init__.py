@@ -34,7 +34,7 @@ from tokens.mailer.reminding import mail_about as mail_of_reminders, still_news
 from tokens.mailer.words import mail_about
 from tokens.models import Notice
 from tokens.notices import Kind, preferences
-from tokens.notices.reminding import REMINDERS, claim_mail
+from tokens.notices.reminding import REMINDERS, claim_mail, mails_due
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ def _round() -> list[bool | None]:
         try:
             server.open()
         except FAULTS as error:
-            # Nothing was claimed, so the next round finds all of it.
+            # Nothing was claimed, so the next round finds all of it, and not only this batch.
             logger.warning("The mail server cannot be reached (%s).", type(error).__name__)
-            return [False] * len(waiting)
+            return [False] * mails_due(timezone.now())
         try:
             return list(_deliver_each(waiting, server))
         finally:

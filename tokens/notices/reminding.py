@@ -79,6 +79,13 @@ def _wanted(reminders: list[Reminder]) -> list[Reminder]:
     return [each for each in reminders if (each.owner_id, str(each.kind)) not in unwanted]
 
 
+def mails_due(now: datetime) -> int:
+    """Count the mails to send at ``now``: the reminders that go out together are one."""
+    rows = Notice.objects.filter(sent_at__isnull=True, due_at__lte=now)
+    single = rows.exclude(kind__in=REMINDERS).count()
+    return single + rows.filter(kind__in=REMINDERS).values("data__mail").distinct().count()
+
+
 def claim_mail(pk: int, now: datetime) -> list[Notice]:
     """Take all that goes out in one mail with this notice; empty when somebody else took it.
 
