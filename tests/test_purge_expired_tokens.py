@@ -184,13 +184,34 @@ def test_a_second_run_changes_nothing_and_writes_no_event(clock: Clock, alice: U
 
 
 def test_a_dry_run_counts_the_same_and_removes_nothing(clock: Clock, alice: User) -> None:
-    for number, end in enumerate([revoked, expired, retired]):
-        end(alice, ago=100 * DAY, name=f"t{number}")
+    tokens = [
+        end(alice, ago=ago * DAY, name=f"t{ago}")
+        for ago, end in ((100, revoked), (101, expired), (102, retired), (1, revoked))
+    ]
+    tokens.append(issue(alice, "living", at=NOON - 500 * DAY, expires_at=None).token)
+    for token in tokens:
+        for ago in (0, 40, 450):
+            used(token, NOON - ago * DAY)
+        for key, ago in (("seen", 390), ("old", 410)):
+            TokenConsumer.objects.create(
+                token=token, consumer_key=key, first_at=NOON - 500 * DAY, last_at=NOON - ago * DAY
+            )
+        MutedScope.objects.create(token=token, scope="inference", at=NOON)
+    for subject, ago in (("gone", 91), ("kept", 1)):
+        Notice.objects.create(
+            owner=alice,
+            kind="password_changed",
+            subject=subject,
+            due_at=NOON - ago * DAY,
+            sent_at=NOON - ago * DAY,
+        )
     events = TokenEvent.objects.count()
     counted = answer(COMMAND, "--dry-run")
-    assert (counted["tokens"], counted["dry_run"]) == (3, True)
-    assert (AccessToken.objects.count(), TokenEvent.objects.count()) == (3, events)
-    assert answer(COMMAND)["tokens"] == counted["tokens"]
+    assert (AccessToken.objects.count(), TokenEvent.objects.count()) == (5, events)
+    done = answer(COMMAND)
+    assert (done["tokens"], done["use_rows"], done["consumers"]) == (3, 3 * 8 + 2 * 2, 2)
+    assert (counted.pop("dry_run"), counted.pop("batches")) == (True, 0)
+    assert counted == {name: done[name] for name in counted}
 
 
 def test_the_table_says_the_same_as_the_json(clock: Clock, alice: User) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.mail import get_connection
 from django.core.management.base import CommandError
 from django.db import connection
 from django.test import Client
@@ -592,6 +593,45 @@ def test_a_mail_that_cannot_be_sent_postpones_the_end(
     assert answer("revoke_unused_tokens")["revoked"] == 0
     clock.tick(days=1)
     assert answer("revoke_unused_tokens")["revoked"] == 1
+
+
+def test_all_mails_are_counted_that_a_server_which_is_away_leaves_owed(
+    clock: Clock, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner, name in ((alice, "a"), (alice, "b"), (bob, "c")):
+        made(owner, name, left=7 * DAY)
+    issue(bob, "new")
+    monkeypatch.setattr(mailer, "BATCH", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(BrokenBackend, "mood", "is away")
+        patch.setattr(mailer, "get_connection", BrokenBackend)
+        with pytest.raises(CommandError, match="kept for later: 3"):
+            run("send_token_notices")
+    assert answer("send_token_notices")["sent"] == 3
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "command", [["revoke_unused_tokens"], ["revoke_tokens", "--scope=account.read"]]
+)
+def test_the_mails_about_ends_go_out_after_the_last_end(
+    clock: Clock, ninety: None, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        unused_for(make_user(f"p{number}@example.com"), 89)
+    run("revoke_unused_tokens")
+    mail.outbox.clear()
+    clock.tick(days=8)
+    left = []
+
+    def connect() -> Any:
+        left.append(AccessToken.objects.filter(revoked_at=None).count())
+        return get_connection()
+
+    monkeypatch.setattr(mailer, "get_connection", connect)
+    assert answer(*command)["revoked"] == 3
+    assert left == [0]
+    assert [message.subject for message in mail.outbox] == ["ci was revoked"] * 3
 
 
 def test_what_was_never_used_counts_from_its_beginning(

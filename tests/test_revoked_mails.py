@@ -70,6 +70,15 @@ def test_each_kind_has_its_words_for_several(four: list[AccessToken], kind: Revo
     assert "Reason" not in text
 
 
+def test_an_absent_server_leaves_one_mail_a_person(
+    four: list[AccessToken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailer, "get_connection", BrokenBackend)
+    monkeypatch.setattr(BrokenBackend, "mood", "is away")
+    stroke(*four)
+    assert mailer.deliver_all() == (0, 2)
+
+
 def test_two_strokes_are_two_mails(four: list[AccessToken], clock: Clock) -> None:
     stroke(four[0])
     stroke(four[1], four[2], at=clock.now + timedelta(microseconds=1))
@@ -132,26 +141,6 @@ def test_what_is_owed_while_a_mail_is_on_its_way_follows_in_another(
     assert notices.reminding.claim_mail(late.pk, clock.now) == []
     notices.mark_sent([first.pk], clock.now)
     assert notices.reminding.claim_mail(late.pk, clock.now) == [late]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_sender_is_told_once_after_all_is_owed(
-    alice: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = [issue(alice, name).token for name in ("ci", "laptop", "backup")]
-    Notice.objects.all().delete()
-    owed: list[int] = []
-    monkeypatch.setattr(notices._Wiring, "tell", lambda: owed.append(Notice.objects.count()))
-    with notices.gathered():
-        stroke(made[0])
-        with notices.gathered():
-            stroke(made[1])
-        stroke(made[2])
-        assert owed == []
-    assert owed == [3]
-    with pytest.raises(KeyboardInterrupt), notices.gathered():
-        raise KeyboardInterrupt
-    assert owed == [3, 3]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q
 
 from tokens import lifecycle, ratelimit
 from tokens.device_flow import forgetting as grants
 from tokens.lifecycle.purging import WAYS_TO_END, Place, start
 from tokens.models import AccessToken, DeviceGrant, Notice, RateLimit, TokenConsumer, TokenUse
+from tokens.models.liveness import not_ended_q
 from tokens.notices import forgetting as mails
 from tokens.origin import Origin
 from tokens.usage import forgetting
@@ -55,22 +55,26 @@ class Removed:
 
 
 def waiting(*, origin: Origin, older_than: timedelta) -> Removed:
-    """Count what a purge would remove now, without the rows that go together with their token."""
-    now = origin.at
-    found = Removed(tokens=AccessToken.objects.ended(now - older_than).count())
-    for name, rows in _old_rows(now, older_than).items():
-        setattr(found, name, rows.count())
-    return found
+    """Count what a purge would remove now; each row once, by the step of the purge that would take it."""
+    now, before = origin.at, origin.at - older_than
+    going = AccessToken.objects.ended(before)
+    with_token, alone = Q(token__in=going.values("pk")), not_ended_q(before, of="token__")
+    old_days, seen = Q(day__lt=(now - USE_KEPT).date()), Q(last_at__lt=now - CONSUMERS_KEPT)
+    sent = Q(token__isnull=True, sent_at__lt=before)
+    return Removed(
+        tokens=going.count(),
+        use_rows=TokenUse.objects.filter(old_days & alone).count()
+        + sum(table.objects.filter(with_token).count() for table in forgetting.OF_A_TOKEN),
+        consumers=TokenConsumer.objects.filter(seen & alone).count(),
+        mails=Notice.objects.filter(sent).count() + Notice.objects.filter(with_token).count(),
+        grants=DeviceGrant.objects.filter(expires_at__lt=now - GRANTS_KEPT).count(),
+        limits=RateLimit.objects.filter(expires_at__lt=now).count(),
+    )
 
 
-def _old_rows(now: datetime, older_than: timedelta) -> dict[str, QuerySet[Any]]:
-    return {
-        "use_rows": TokenUse.objects.filter(day__lt=(now - USE_KEPT).date()),
-        "consumers": TokenConsumer.objects.filter(last_at__lt=now - CONSUMERS_KEPT),
-        "mails": Notice.objects.filter(token__isnull=True, sent_at__lt=now - older_than),
-        "grants": DeviceGrant.objects.filter(expires_at__lt=now - GRANTS_KEPT),
-        "limits": RateLimit.objects.filter(expires_at__lt=now),
-    }
+def tokens_waiting(*, origin: Origin, older_than: timedelta) -> int:
+    """Count the tokens that a purge would remove now, which a bar is drawn for."""
+    return AccessToken.objects.ended(origin.at - older_than).count()
 
 
 def purge(*, origin: Origin, older_than: timedelta, batch_size: int) -> Iterator[Removed]:

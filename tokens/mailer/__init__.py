@@ -13,6 +13,8 @@ import smtplib
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -33,7 +35,7 @@ from tokens.mailer.revoked import mail_about_revoked
 from tokens.mailer.words import mail_about
 from tokens.models import Notice
 from tokens.notices import Kind, preferences
-from tokens.notices.reminding import REMINDERS, claim_mail
+from tokens.notices.reminding import REMINDERS, claim_mail, mails_due
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +80,9 @@ def _round() -> list[bool | None]:
         try:
             server.open()
         except FAULTS as error:
-            # Nothing was claimed, so the next round finds all of it.
+            # Nothing was claimed, so the next round finds all of it, and not only this batch.
             logger.warning("The mail server cannot be reached (%s).", type(error).__name__)
-            return [False] * len(waiting)
+            return [False] * mails_due(timezone.now())
         try:
             return list(_deliver_each(waiting, server))
         finally:
@@ -191,6 +193,7 @@ def _new_sender() -> _Sender:
 
 
 _sender = _new_sender()
+_later: ContextVar[bool] = ContextVar("later", default=False)
 
 
 def _start_anew() -> None:
@@ -202,11 +205,26 @@ def _start_anew() -> None:
 os.register_at_fork(after_in_child=_start_anew)
 
 
+@contextmanager
+def later() -> Iterator[None]:
+    """Wake nobody meanwhile: whoever ends thousands of tokens sends all their mails afterwards.
+
+    Sent at the same time, the mails would take turns with the ends, and delay the last one by minutes.
+    """
+    before = _later.set(True)
+    try:
+        yield
+    finally:
+        _later.reset(before)
+
+
 def wake() -> None:
     """Have what is owed sent soon, and never while somebody waits for an answer.
 
     Where no thread may run beside the program, as in tests, it is sent at once.
     """
+    if _later.get():
+        return
     if not settings.USE_FLUSH_SECONDS:
         deliver_due()
         return

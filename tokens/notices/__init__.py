@@ -7,12 +7,10 @@ and not a lock: whoever dies while sending leaves a row that falls due again.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
@@ -56,36 +54,15 @@ class Kind(StrEnum):
 OFF_AT_FIRST = frozenset({Kind.TOKEN_KNOCKED})
 
 
-class _Wiring(threading.local):
-    """Who is told that something is owed; the app wires it, since senders stand below this room.
+class _Wiring:
+    """Who is told that something is owed; the app wires it, since senders stand below this room."""
 
-    ``gathers`` is true where this thread tells nobody until it has owed all that goes into its mails.
-    """
-
-    tell: ClassVar[Callable[[], None] | None] = None
-    gathers = False
-
-
-_wiring = _Wiring()
+    tell: Callable[[], None] | None = None
 
 
 def deliver_with(tell: Callable[[], None]) -> None:
     """Have ``tell`` called after each commit that owes a mail."""
     _Wiring.tell = tell
-
-
-@contextmanager
-def gathered() -> Iterator[None]:
-    """Have the sender told once, at the end, so that a mail about many tokens finds them all owed."""
-    if _wiring.gathers:
-        yield
-        return
-    _wiring.gathers = True
-    try:
-        yield
-    finally:
-        _wiring.gathers = False
-        _tell_the_sender()
 
 
 def token_created(token: AccessToken, origin: Origin) -> None:
@@ -226,7 +203,7 @@ def _owe(
 
 
 def _tell_the_sender() -> None:
-    if _Wiring.tell is not None and not _wiring.gathers:
+    if _Wiring.tell is not None:
         # Robust: what goes wrong with a mail must not undo the answer to what was done.
         transaction.on_commit(_Wiring.tell, robust=True)
 

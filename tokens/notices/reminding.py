@@ -80,6 +80,15 @@ def _wanted(reminders: list[Reminder]) -> list[Reminder]:
     return [each for each in reminders if (each.owner_id, str(each.kind)) not in unwanted]
 
 
+def mails_due(now: datetime) -> int:
+    """Count the mails to send at ``now``: what goes out together is one."""
+    rows = Notice.objects.filter(sent_at__isnull=True, due_at__lte=now)
+    reminders, revoked = rows.filter(kind__in=REMINDERS), rows.filter(kind=Kind.TOKEN_REVOKED)
+    strokes = revoked.values("owner_id", "data__at", "data__door").distinct()
+    single = rows.exclude(kind__in=[*REMINDERS, Kind.TOKEN_REVOKED])
+    return single.count() + reminders.values("data__mail").distinct().count() + strokes.count()
+
+
 def claim_mail(pk: int, now: datetime) -> list[Notice]:
     """Take all that goes out in one mail with this notice; empty when somebody else took it.
 

@@ -8,14 +8,11 @@ from typing import Any
 
 from django.db import connection
 
+from tokens.models import MutedScope, TokenActivity, TokenConsumer, TokenUse
 from tokens.models.many import one_of
 
-_OF_A_TOKEN = (
-    "tokens_tokenuse",
-    "tokens_tokenconsumer",
-    "tokens_tokenactivity",
-    "tokens_mutedscope",
-)
+# What is known of a token's use goes with the token.
+OF_A_TOKEN: tuple[Any, ...] = (TokenUse, TokenConsumer, TokenActivity, MutedScope)
 _OLD = """
 DELETE FROM {table} WHERE id IN (
     SELECT id FROM {table} WHERE {column} < %s ORDER BY {column} LIMIT %s {skip_locked}
@@ -28,8 +25,9 @@ def forget(token_ids: Sequence[int]) -> int:
     these, ids = one_of(token_ids)
     gone = 0
     with connection.cursor() as cursor:
-        for table in _OF_A_TOKEN:
-            # The table's name is from the list above.
+        for model in OF_A_TOKEN:
+            # The table's name is that of a model in the list above.
+            table = model._meta.db_table
             cursor.execute(f"DELETE FROM {table} WHERE token_id {these}", [ids])  # noqa: S608
             gone += cursor.rowcount
     return gone

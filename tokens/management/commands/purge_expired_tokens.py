@@ -42,7 +42,7 @@ class Command(Operation):
         if options["dry_run"]:
             self.answer(asdict(retention.waiting(origin=origin, older_than=older_than)), options)
             return
-        bar = self.progress(lambda: retention.waiting(origin=origin, older_than=older_than).tokens)
+        bar = self.progress(lambda: retention.tokens_waiting(origin=origin, older_than=older_than))
         removed = retention.Removed()
         batches = retention.purge(
             origin=origin, older_than=older_than, batch_size=options["batch_size"]

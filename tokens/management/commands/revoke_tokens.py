@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from tokens import device_flow, lifecycle, notices, policy
+from tokens import device_flow, lifecycle, mailer, policy
 from tokens.management.leaks import readable, tokens_of, values_in
 from tokens.management.operation import Operation, Progress
 from tokens.management.selection import CHOICES, add_choices, chosen, person, walk
@@ -47,6 +47,7 @@ class Command(Operation):
         origin = self.origin()
         if options["leaked"]:
             self._revoke_leaked(origin, options)
+            self._tell(options)
             return
         if choices == ["user"] and not options["dry_run"]:
             # All of a person's tokens are meant, and an approved device is a token to come.
@@ -55,6 +56,7 @@ class Command(Operation):
         bar = self.progress(tokens.count)
         counts = self._revoke(walk(tokens), RevokeKind.ADMIN, origin, options, bar)
         self.answer(counts, options)
+        self._tell(options)
 
     def _revoke_leaked(self, origin: Origin, options: dict[str, Any]) -> None:
         if sys.stdin.isatty():
@@ -65,7 +67,6 @@ class Command(Operation):
         counts = self._revoke(known, RevokeKind.LEAKED, origin, options, bar)
         self.answer({"values": len(found), "unknown": len(found) - len(known), **counts}, options)
 
-    @notices.gathered()
     def _revoke(
         self,
         tokens: Iterable[AccessToken],
@@ -74,17 +75,25 @@ class Command(Operation):
         options: dict[str, Any],
         bar: Progress,
     ) -> dict[str, int]:
-        """Revoke, or only count; "already ended" are those that ended before this call came to them."""
+        """Revoke, or count what would be; what ended before this call came to it is told apart."""
         counts = {"matched": 0, "revoked": 0, "already_ended": 0}
-        for token in tokens:
-            counts["matched"] += 1
-            if options["dry_run"]:
-                counts["already_ended"] += is_ended(token.liveness(), origin.at)
-            else:
-                ended = lifecycle.revoke(
-                    token=token, origin=origin, kind=kind, reason=options["reason"]
-                )
-                counts["revoked" if ended else "already_ended"] += 1
-            bar.add(1)
+        with mailer.later():
+            for token in tokens:
+                counts["matched"] += 1
+                if options["dry_run"]:
+                    ends = not is_ended(token.liveness(), origin.at)
+                else:
+                    ends = lifecycle.revoke(
+                        token=token, origin=origin, kind=kind, reason=options["reason"]
+                    )
+                counts["revoked" if ends else "already_ended"] += 1
+                bar.add(1)
         bar.end()
         return counts
+
+    def _tell(self, options: dict[str, Any]) -> None:
+        """Send the mails once the answer stands there; what is not sent now is no fault of the ends."""
+        if options["dry_run"]:
+            return
+        if failed := mailer.deliver_all().failed:
+            self.note(f"Mails that could not be sent: {failed}. send_token_notices tries again.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from tokens import mailer, notices
+from tokens import mailer
 from tokens.management.operation import Operation, whole_number
 from tokens.reminders import unused
 
@@ -39,7 +39,7 @@ class Command(Operation):
             return
         warned = unused.warn(origin.at, **times)
         bar, revoked = self.progress(due.count), 0
-        with notices.gathered():
+        with mailer.later():
             for ended in unused.revoke(origin, **times):
                 revoked += ended
                 bar.add(1)
