@@ -15,6 +15,8 @@ from django.test import RequestFactory
 
 from skytells_console.static_files import StaticFilesMiddleware
 
+# An answer that is closed looks after the connections that the tests before this one left open.
+pytestmark = pytest.mark.django_db
 MANIFEST = "staticfiles.json"
 
 

@@ -322,6 +322,18 @@
   });
   // What a swap took the focus from goes on at the heading; what the page asks by itself gives none to who had none.
   const hasNoFocus = () => document.activeElement === document.body;
+  // A button that is being pressed must not move away: a draft's answer is asked for again afterwards.
+  on("htmx:beforeSwap", ({ detail }) => {
+    const { elt, path } = detail.requestConfig;
+    const pressed = () => $("[type=submit]:active");
+    if (!path.endsWith("/draft") || !pressed()) return;
+    detail.shouldSwap = false;
+    const waiting = setInterval(() => {
+      if (pressed()) return;
+      clearInterval(waiting);
+      if (elt.isConnected && !elt.form.matches(".htmx-request")) window.htmx.trigger(elt, "click");
+    }, 200);
+  });
   on("htmx:beforeSwap", ({ detail }) => { detail.requestConfig.leavesFocus = !detail.requestConfig.triggeringEvent && hasNoFocus(); });
   on("htmx:afterSettle", ({ detail }) => {
     if (hasNoFocus() && !detail.requestConfig?.leavesFocus) $("[data-focus-home]")?.focus();

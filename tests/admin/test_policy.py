@@ -259,6 +259,20 @@ def test_what_cannot_be_is_refused_with_what_was_typed(
     assert not Policy.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("day", "kind"),
+    [("", "date"), ("2031-01-01", "date"), ("soon", "text"), ("2031-02-30", "text")],
+)
+def test_a_refused_day_is_given_back_in_a_field_that_shows_it(
+    day: str, kind: str, as_carol: Signer
+) -> None:
+    """A browser's field for a day stays empty where its value is none."""
+    answer = as_carol(POLICY).post(PAGE, typed(when="date", day=day))
+    held = f' value="{day}"' if day else ""
+    assert answer.status_code == 422
+    assert f'<input type="{kind}" name="day"{held}' in answer.content.decode()
+
+
 def test_networks_are_kept_as_they_are_understood(as_carol: Signer) -> None:
     save(as_carol(POLICY), allowed_networks=" 203.0.113.7/24\r\n2001:db8::1/48 ")
     assert Policy.objects.get().allowed_networks == "203.0.113.0/24\n2001:db8::/48"

@@ -152,6 +152,37 @@ def test_the_env_file_holds_one_line(page: Page, live_server: Any, alice: User) 
     expect(page.get_by_role("heading", name="Access tokens")).to_be_visible()
 
 
+def test_a_press_counts_while_the_summary_is_on_its_way(
+    page: Page, live_server: Any, alice: User
+) -> None:
+    """On a phone the summary stands above the button, and moves it when it grows."""
+    watch = Watch(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_form(page, live_server, alice)
+    fill_in(page, "cli-macbook")
+    button, said = page.get_by_role("button", name="Create token"), page.locator("#create-summary")
+
+    def press_and_choose(level: str) -> None:
+        button.scroll_into_view_if_needed()
+        button.hover()
+        page.mouse.down()
+        with page.expect_response("**/draft"):
+            page.locator(f"#id_level_{level}").evaluate("radio => radio.click()")
+        page.wait_for_timeout(100)
+
+    press_and_choose("account_read")
+    expect(said).not_to_contain_text("Read account information")
+    page.mouse.move(2, 2)
+    page.mouse.up()
+    # Who lets go elsewhere has made nothing, and sees what was chosen.
+    expect(said).to_contain_text("Read account information")
+    press_and_choose("projects_read")
+    page.mouse.up()
+    shown(page)
+    assert AccessToken.objects.get().scopes == "projects.read account.read"
+    assert watch.faults == []
+
+
 def test_the_lines_to_copy_do_not_hold_the_value(page: Page, live_server: Any, alice: User) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_form(page, live_server, alice)

@@ -95,6 +95,25 @@ def test_a_list_with_every_state_fits_its_window(page: Page, live_server: Any) -
         assert page.evaluate(LINES, selector) == [], selector
 
 
+def test_no_row_is_wider_than_its_card(page: Page, live_server: Any) -> None:
+    """Neither with the longest words in every column, nor with a button in the last one."""
+    call_command("create_sample")
+    sample = User.objects.get()
+    sample.set_password(PASSWORD)
+    sample.save()
+    issue(sample, "never-used", at=timezone.now() - timedelta(minutes=44))
+    sign_in(page, live_server.url, sample)
+    page.get_by_text("Created 44 minutes ago").wait_for()
+    over = {}
+    for width in (*range(865, 1300, 15), 900, 910, 1121, 1170, 1230, 1280, 1400, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        over[width] = page.locator(".tt").evaluate(
+            """table => table.getBoundingClientRect().right
+                - table.parentElement.getBoundingClientRect().right"""
+        )
+    assert {width: pixels for width, pixels in over.items() if pixels > 0.5} == {}
+
+
 def test_what_is_there_to_be_copied_or_read_has_room_on_a_phone(
     page: Page, live_server: Any, alice: User
 ) -> None:

@@ -14,6 +14,7 @@ from tests.journeys.test_rotation import open_with_a_standing_clock
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 LIST = "/settings/tokens"
+TOP = "toast => toast.getBoundingClientRect().top"
 SAY = """text => document.dispatchEvent(new CustomEvent("toast", { detail: { value: text } }))"""
 
 
@@ -104,3 +105,21 @@ def test_a_change_without_an_answer_offers_no_second_try(
     expect(toast).to_contain_text("No answer from the server. Check the list before you try again.")
     expect(toast.get_by_role("button")).to_have_count(1)
     expect(page.get_by_label("Name", exact=True)).to_have_value("cli-macbook")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_message_covers_the_bar_of_a_selection(
+    page: Page, live_server: Any, alice: User, width: int
+) -> None:
+    for number in range(9):
+        issue(alice, f"cron-{number}")
+    page.set_viewport_size({"width": width, "height": 700})
+    sign_in(page, live_server.url, alice)
+    page.get_by_label("Select cron-8").check()
+    revoke = page.get_by_role("button", name="Revoke…")
+    # The name of a token can be long, and its message then takes a second line.
+    for text in ("cron-7 revoked", f"{'cron-' * 10} revoked"):
+        page.evaluate(SAY, text)
+        revoke.click(trial=True)
+        bar = page.locator(".bulk").evaluate("bar => bar.getBoundingClientRect().bottom")
+        assert bar + 8 <= page.locator(".toast").first.evaluate(TOP)

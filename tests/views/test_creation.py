@@ -450,6 +450,30 @@ def test_an_end_that_cannot_be_is_refused(
     assert AccessToken.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "kind"),
+    [
+        ("", "datetime-local"),
+        ("2026-11-22T12:00", "datetime-local"),
+        ("2026-11-22 12:00:59", "datetime-local"),
+        ("tomorrow", "text"),
+        ("2026-02-30T10:00", "text"),
+        ("2026-11-22T12:00+01:00", "text"),
+        (" 2026-11-22T12:00", "text"),
+        ("0000-01-01T00:00", "text"),
+        ("٢٠٢٦-11-22T12:00", "text"),
+    ],
+)
+def test_a_refused_end_is_given_back_in_a_field_that_shows_it(
+    clock: Clock, as_alice: Client, typed: str, kind: str
+) -> None:
+    """A browser's field for a time stays empty where its value is none."""
+    answer = create(as_alice, name="", expires="custom", expires_custom=typed)
+    assert answer.status_code == 422
+    field = f'type="{kind}" id="id_expires_custom" name="expires_custom" value="{typed}"'
+    assert field in answer.content.decode()
+
+
 @pytest.mark.parametrize("typed", ["2026-11-23T14:00", "2027-11-24T13:00", "2026-12-24 10:00"])
 def test_an_end_at_the_very_edge_is_allowed(clock: Clock, as_alice: Client, typed: str) -> None:
     assert create(as_alice, expires="custom", expires_custom=typed).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -16,6 +17,29 @@ RENEWAL, NOW, DATE = "renewal", "now", "date"
 MAX_DAYS = 3660
 _MAX_LINES = 200
 _NO_DATE = "Choose a day that is still to come, within a year."
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+class DayInput(forms.DateInput):
+    """A browser's own field for a day; what is no day comes back in one for text, which shows it."""
+
+    input_type = "date"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """Describe the field for what it holds."""
+        context = super().get_context(name, value, attrs)
+        shown = context["widget"]["value"]
+        if shown and not _is_day(shown):
+            context["widget"]["type"] = "text"
+        return context
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text if _DAY.fullmatch(text) else "")
+    except ValueError:
+        return False
+    return True
 
 
 def _number(label: str, hint: str, high: int = MAX_DAYS) -> forms.IntegerField:
@@ -91,7 +115,7 @@ class PolicyForm(RefusableForm):
         label="Refused from",
         help_text="The first moment of that day in your time zone.",
         required=False,
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        widget=DayInput(format="%Y-%m-%d"),
         input_formats=["%Y-%m-%d"],
         error_messages={"invalid": _NO_DATE},
     )

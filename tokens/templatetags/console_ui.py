@@ -22,6 +22,9 @@ DAY = timedelta(days=1)
 HOURS_UNTIL = timedelta(hours=48)
 DAYS_UNTIL = timedelta(days=365)
 
+# What a browser's own field for a date and a time can hold.
+_SHOWN_AS_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?", re.ASCII)
+
 # A field that nobody sees: no link leads to it.
 _NOT_ON_THE_PAGE = frozenset({"request_id"})
 
@@ -160,6 +163,21 @@ def linked(sentence: str, words: str, url: str) -> SafeString:
     if not found:
         return format_html("{}", sentence)
     return format_html('{}<a href="{}">{}</a>{}', before, url, found, after)
+
+
+@register.filter
+def time_input(typed: str | None) -> str:
+    """Return the type of the field that gives a date and a time back as they were typed.
+
+    A browser's own field drops what is no such time, and with it what the person has to correct.
+    """
+    if not typed:
+        return "datetime-local"
+    try:
+        datetime.fromisoformat(typed if _SHOWN_AS_TIME.fullmatch(typed) else "")
+    except ValueError:
+        return "text"
+    return "datetime-local"
 
 
 @register.filter
