@@ -210,9 +210,6 @@ def test_every_state_of_the_list_is_accessible(
     sign_in(page, live_server.url, alice)
     judge(page, "list")
     page.get_by_label("Select gitlab-release").check()
-    # The bar at the bottom covers a part of whatever row lies there; at the end of the list it covers
-    # none, so that each target is judged whole.
-    page.evaluate("() => window.scrollTo(0, document.body.scrollHeight)")
     judge(page, "selected")
     page.get_by_role("button", name="Revoke…").click()
     page.get_by_role("dialog").wait_for()
@@ -232,4 +229,29 @@ def test_every_state_of_the_list_is_accessible(
     page.goto(live_server.url + LIST)
     page.locator("summary").filter(has_text="More actions").first.click()
     judge(page, "menu")
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 861, 430, 390, 360, 320])
+def test_the_bar_stands_between_the_boxes_and_the_menus(
+    browser: Browser, live_server: Any, alice: User, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    furnish(alice)
+    sign_in(page, live_server.url, alice)
+    page.get_by_label("Select gitlab-release").check()
+    sides = """selector => {
+        const box = document.querySelector(selector).getBoundingClientRect();
+        return [box.left, box.right];
+    }"""
+    bar, box, menu = (
+        page.evaluate(sides, where) for where in (".bulk", "tbody .check__box", "tbody summary")
+    )
+    assert box[1] <= bar[0]
+    assert bar[1] <= menu[0]
+    for held in (".bulk__count", ".bulk__button", ".bulk__button--act"):
+        left, right = page.evaluate(sides, held)
+        assert bar[0] <= left, held
+        assert right <= bar[1], held
     context.close()

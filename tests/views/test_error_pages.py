@@ -84,6 +84,15 @@ def test_a_broken_page_keeps_the_chosen_theme(with_faults: Client) -> None:
     assert '<html lang="en" data-theme="dark">' in with_faults.get("/broken").content.decode()
 
 
+@pytest.mark.parametrize("address", ["/forbidden", "/broken", "/nowhere"])
+def test_each_fault_has_the_brand_above_and_the_way_on_below(
+    with_faults: Client, address: str
+) -> None:
+    page = with_faults.get(address).content.decode()
+    head, main, foot = (page.index(f'class="alone__{part}"') for part in ("head", "main", "foot"))
+    assert head < page.index('class="brand"') < page.index("#brand") < main < foot
+
+
 def test_a_form_that_is_out_of_date_says_so(alice: User) -> None:
     strict = Client(enforce_csrf_checks=True)
     answer = strict.post(SIGN_IN, {"login": alice.email, "password": PASSWORD})

@@ -619,6 +619,15 @@ def test_a_quiet_old_token_is_revoked_without_further_ado(
     assert again.headers["Location"] == at(old)
 
 
+def test_silence_that_has_only_begun_is_told_as_a_span(
+    clock: Clock, as_alice: Client, old: AccessToken, new: AccessToken
+) -> None:
+    called(old)
+    called(new)
+    page = " ".join(text_of(as_alice.get(at(old, "revoke"))).split())
+    assert "No request for less than a minute. The one place that used it has used" in page
+
+
 def test_whoever_would_break_is_named_and_must_be_confirmed(
     clock: Clock, as_alice: Client, old: AccessToken, new: AccessToken
 ) -> None:

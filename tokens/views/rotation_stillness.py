@@ -70,7 +70,7 @@ def _still_used(on_old: Sequence[Move], now: datetime) -> str:
 def _silence(last: datetime, now: datetime) -> str:
     words = relative(last, now)
     # Beyond a year it is the day and no span.
-    span = words.removesuffix(" ago")
+    span = "less than a minute" if words == "just now" else words.removesuffix(" ago")
     return f"No request {'since' if span == words else 'for'} **{span}.**"
 
 
