@@ -109,16 +109,24 @@ def test_owners_are_told_and_the_command_is_remembered(three: dict[str, AccessTo
     assert [(event.door, event.actor_id) for event in events] == [("command", None)] * 2
 
 
-def test_mails_that_cannot_be_sent_are_said_and_owed(
-    three: dict[str, AccessToken], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("mood", "batch", "owed"), [("is away", 200, 2), ("is well again", 1, 1), ("", 200, 0)]
+)
+def test_mails_that_are_not_sent_at_once_are_said_and_owed(
+    three: dict[str, AccessToken],
+    monkeypatch: pytest.MonkeyPatch,
+    mood: str,
+    batch: int,
+    owed: int,
 ) -> None:
     mailer.deliver_all()
     monkeypatch.setattr(mailer, "get_connection", BrokenBackend)
-    monkeypatch.setattr(BrokenBackend, "mood", "is away")
+    monkeypatch.setattr(BrokenBackend, "mood", mood)
+    monkeypatch.setattr(mailer, "BATCH", batch)
     said = io.StringIO()
     assert answer(COMMAND, "--scope=keys.write", stderr=said)["revoked"] == 2
-    assert "could not be sent: 2. send_token_notices tries again." in said.getvalue()
-    assert Notice.objects.filter(kind="token_revoked", sent_at=None).count() == 2
+    assert ("Some mails wait to be sent" in said.getvalue()) is bool(owed)
+    assert Notice.objects.filter(kind="token_revoked", sent_at=None).count() == owed
 
 
 def test_a_second_run_changes_nothing(three: dict[str, AccessToken]) -> None:

@@ -21,7 +21,7 @@ from tokens.policy_change.outside import Tokens, any_of, broken_by
 # How far back the preview looks for requests from networks that would be refused.
 LOOK_BACK = timedelta(days=30)
 # How many ids one statement of a count covers at least, and how many statements there are at most.
-STRETCH = 100_000
+STRETCH = 500_000
 _MOST_STRETCHES = 20
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 
-from tokens import device_flow, lifecycle, mailer, policy
+from tokens import device_flow, lifecycle, mailer, notices, policy
 from tokens.management.leaks import readable, tokens_of, values_in
 from tokens.management.operation import Operation, Progress
 from tokens.management.selection import CHOICES, add_choices, chosen, person, walk
@@ -92,8 +93,10 @@ class Command(Operation):
         return counts
 
     def _tell(self, options: dict[str, Any]) -> None:
-        """Send the mails once the answer stands there; what is not sent now is no fault of the ends."""
+        """Send a batch of mails once the answer stands there; nobody waits here for all that is owed."""
         if options["dry_run"]:
             return
-        if failed := mailer.deliver_all().failed:
-            self.note(f"Mails that could not be sent: {failed}. send_token_notices tries again.")
+        self.stdout.flush()
+        failed = mailer.deliver_due().failed
+        if failed or notices.due(timezone.now(), 1):
+            self.note("Some mails wait to be sent: send_token_notices sends them.")
