@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -140,7 +140,54 @@ def test_what_is_owed_while_a_mail_is_on_its_way_follows_in_another(
     # Who holds the first holds the mail; nobody else begins another beside it.
     assert notices.reminding.claim_mail(late.pk, clock.now) == []
     notices.mark_sent([first.pk], clock.now)
+    clock.tick(minutes=1)
     assert notices.reminding.claim_mail(late.pk, clock.now) == [late]
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["put back", "still on its way"])
+def test_what_is_owed_late_holds_nobody_up(
+    four: list[AccessToken], clock: Clock, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    act = Origin(at=clock.now, door=Door.COMMAND)
+    lifecycle.revoke(token=four[0], origin=act, kind=RevokeKind.ADMIN)
+    taken = notices.reminding.claim_mail(Notice.objects.get().pk, clock.now)
+    if refused:
+        notices.put_back(taken, clock.now)
+    for token in four[1:]:
+        lifecycle.revoke(token=token, origin=act, kind=RevokeKind.ADMIN)
+    monkeypatch.setattr(mailer, "BATCH", 2)
+    rounds: list[int] = []
+
+    def due(now: datetime, limit: int) -> list[int]:
+        rounds.append(limit)
+        assert len(rounds) < 10
+        return found(now, limit)
+
+    found = notices.due
+    monkeypatch.setattr(notices, "due", due)
+    assert mailer.deliver_all() == (1, 0)
+    assert [to for to, _ in sent()] == [["bob@example.com"]]
+    clock.tick(minutes=11)
+    assert mailer.deliver_all() == (1, 0)
+    assert sent()[1:] == [(["alice@example.com"], "3 of your tokens were revoked")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_interrupted_leaves_the_mails_to_the_sender(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = issue(alice, "ci").token
+    mail.outbox.clear()
+
+    def interrupted() -> None:
+        with mailer.later():
+            stroke(token)
+            assert mail.outbox == []
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [subject for _, subject in sent()] == ["ci was revoked"]
 
 
 @pytest.mark.django_db(transaction=True)

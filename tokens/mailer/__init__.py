@@ -214,8 +214,12 @@ def later() -> Iterator[None]:
     before = _later.set(True)
     try:
         yield
-    finally:
+    except BaseException:
+        # Who is interrupted sends nothing afterwards, so this process's sender does.
         _later.reset(before)
+        wake()
+        raise
+    _later.reset(before)
 
 
 def wake() -> None:

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 
 from tokens.models import AccessToken, MailPreference, Notice
 from tokens.models.standing import with_rotation
-from tokens.notices import LEASE, Kind, claim, unsent
+from tokens.notices import LEASE, SHORTEST_WAIT, Kind, claim, unsent
 from tokens.notices.preferences import FIXED
 
 REMINDERS = frozenset(
@@ -101,6 +101,7 @@ def claim_mail(pk: int, now: datetime) -> list[Notice]:
         return [] if single is None else [single]
     mail = sorted({*mates.values_list("pk", flat=True), pk})
     if claim(mail[0], now) is None:
+        _wait_for(mail[0], mail[1:], now)
         return []
     unsent().filter(pk__in=mail[1:]).update(due_at=now + LEASE)
     rows = Notice.objects.filter(pk__in=mail).order_by("pk")
@@ -109,6 +110,17 @@ def claim_mail(pk: int, now: datetime) -> list[Notice]:
     if found[0].kind in REMINDERS:
         _tell_rotating(found, now)
     return found
+
+
+def _wait_for(first: int, others: list[int], now: datetime) -> None:
+    """Let what was owed after its mail had been taken be due no earlier than that.
+
+    It would be found again at once otherwise, by everybody, before the mails of others.
+    """
+    taken_until = unsent().filter(pk=first, due_at__gt=now).values_list("due_at", flat=True).first()
+    if taken_until is not None:
+        wait = min(taken_until, now + SHORTEST_WAIT)
+        unsent().filter(pk__in=others, due_at__lte=now).update(due_at=wait)
 
 
 def _in_one_mail_with(notice: Notice) -> QuerySet[Notice] | None:
