@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
 from skytells_console.models import User
@@ -166,11 +166,27 @@ def test_the_rest_is_drawn_in_the_zone_of_who_asked(
 
 
 @pytest.mark.usefixtures("in_stretches")
+@pytest.mark.parametrize("fault", [OperationalError, InterfaceError])
 def test_a_database_that_breaks_off_is_told_and_nothing_typed_is_lost(
-    held: list[AccessToken], as_carol: Signer
+    held: list[AccessToken], as_carol: Signer, fault: type[Exception]
 ) -> None:
     client = as_carol(POLICY)
-    with mock.patch("tokens.policy_change.effect._elsewhere", side_effect=OperationalError):
+    gone = False
+
+    def break_off(*_asked: Any) -> None:
+        nonlocal gone
+        gone = True
+        raise fault
+
+    def ask(execute: Any, *statement: Any) -> Any:
+        if gone:
+            raise fault
+        return execute(*statement)
+
+    with (
+        mock.patch("tokens.policy_change.effect._elsewhere", break_off),
+        connection.execute_wrapper(ask),
+    ):
         rest = chunks(client.post(PAGE, typed(**STRICT, allowed_networks="192.0.2.0/24")))[-1]
     page = rest.decode()
     assert "The database did not answer while it counted. Nothing is saved; preview again." in page

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import cast
 
 from django.contrib import messages
-from django.db import DatabaseError
+from django.db import Error, connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -127,8 +127,9 @@ def _while_counting(
             try:
                 effect = yield from _told(counted)
                 rest = _page(request, form, version, draft, effect, counting=True)
-            except DatabaseError:
+            except Error:
                 logger.exception("The effect of a policy could not be counted.")
+                connection.close_if_unusable_or_obsolete()
                 rest = _page(request, form, version, fault=_BROKEN_OFF, counting=True)
             yield _split(rest)[1]
 
@@ -177,7 +178,8 @@ def _page(
         "mail_owners": "seen" not in request.POST
         or not request.POST["seen"]
         or "mail_owners" in request.POST,
-        "history": history,
+        # Where the database broke off nothing is asked of it any more.
+        "history": None if fault == _BROKEN_OFF else history,
     }
     return page(request, "policy", "Token policy", context, status)
 
