@@ -55,6 +55,7 @@ def test_one_mail_a_person_names_each_token(four: list[AccessToken]) -> None:
         assert said.index("backup") < said.index("laptop")
         assert f"/settings/tokens/{four[0].public_id}" in said
         assert "the tokens belonged to alice@example.com" in said
+    assert "Reason: Left the company\n\nbackup\n" in str(mail.outbox[0].body)
     assert not Notice.objects.filter(sent_at__isnull=True).exists()
     assert mailer.deliver_due() == (0, 0)
 
