@@ -54,13 +54,8 @@ def in_stretches() -> Iterator[None]:
 
 
 def counted(clock: Clock) -> tuple[list[float], Effect]:
-    steps = policy_change.counting(DRAFT.rules(), clock.now, clock.now - DAY, 60)
-    parts: list[float] = []
-    while True:
-        try:
-            parts.append(next(steps))
-        except StopIteration as end:
-            return parts, end.value
+    count = policy_change.Counting(DRAFT.rules(), clock.now, clock.now - DAY, 60)
+    return list(count), count.effect
 
 
 @pytest.mark.parametrize("ids", [1, 2, 3])
@@ -206,7 +201,7 @@ def test_what_cannot_be_read_is_answered_whole(as_carol: Signer, held: list[Acce
 def test_only_who_may_change_the_policy_has_anything_counted(
     as_carol: Signer, bob: User, held: list[AccessToken]
 ) -> None:
-    with mock.patch("tokens.policy_change.counting") as counting:
+    with mock.patch("tokens.policy_change.Counting") as counting:
         assert as_carol().post(PAGE, typed(**STRICT)).status_code == 403
         assert Client().post(PAGE, typed(**STRICT)).status_code == 302
     assert not counting.called

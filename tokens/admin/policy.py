@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from typing import cast
 
 from django.contrib import messages
 from django.db import Error, connection
@@ -123,10 +122,12 @@ def _while_counting(
     def sent() -> Iterator[bytes]:
         yield head
         with timezone.override(zone):
-            counted = policy_change.counting(*_asked(draft, now))
+            count = policy_change.Counting(*_asked(draft, now))
             try:
-                effect = yield from _told(counted)
-                rest = _page(request, form, version, draft, effect, counting=True)
+                for part in count:
+                    told = render_to_string("admin/counted.html", {"percent": int(part * 100)})
+                    yield told.encode()
+                rest = _page(request, form, version, draft, count.effect, counting=True)
             except Error:
                 logger.exception("The effect of a policy could not be counted.")
                 connection.close_if_unusable_or_obsolete()
@@ -138,16 +139,6 @@ def _while_counting(
 
 def _split(drawn: HttpResponse) -> list[bytes]:
     return drawn.content.split(_HERE, 1)
-
-
-def _told(counted: Generator[float, None, Effect]) -> Generator[bytes, None, Effect]:
-    """Send a line for each part of the counting, and return what was counted."""
-    while True:
-        try:
-            part = next(counted)
-        except StopIteration as end:
-            return cast("Effect", end.value)
-        yield render_to_string("admin/counted.html", {"percent": int(part * 100)}).encode()
 
 
 def _page(

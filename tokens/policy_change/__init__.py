@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from tokens.policy_change.effect import (
     LOOK_BACK,
+    Counting,
     Effect,
     Elsewhere,
     Line,
-    counting,
     effect,
     takes_long,
 )
@@ -20,13 +20,13 @@ from tokens.policy_change.saving import Draft, Overtaken, current, save
 
 __all__ = [
     "LOOK_BACK",
+    "Counting",
     "Draft",
     "Effect",
     "Elsewhere",
     "Line",
     "Overtaken",
     "Tokens",
-    "counting",
     "current",
     "effect",
     "outside",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import add
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Max, Min, Q
@@ -105,30 +105,10 @@ def effect(
     ``today`` is the first moment of the reader's day; ``idle_after_days`` counts what is so long
     unused that the policy would begin to end it.
     """
-    steps = counting(rules, now, today, idle_after_days)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return cast("Effect", end.value)
-
-
-def counting(
-    rules: Rules, now: datetime, today: datetime, idle_after_days: int | None = None
-) -> Generator[float, None, Effect]:
-    """Count as ``effect`` does; yield after each stretch of tokens which part of the work is done."""
-    stretches = _stretches()
-    steps = _steps(rules, now, today, idle_after_days, stretches)
-    # After the stretches come today's use, the pairs and the networks, where these are limited.
-    whole = len(stretches) * (2 if idle_after_days else 1) + 2 + rules.networks_limited
-    done = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return cast("Effect", end.value)
-        done += 1
-        yield done / whole
+    count = Counting(rules, now, today, idle_after_days)
+    for _ in count:
+        pass
+    return count.effect
 
 
 def takes_long() -> bool:
@@ -136,42 +116,60 @@ def takes_long() -> bool:
     return len(_stretches()) > 1
 
 
-def _steps(
-    rules: Rules,
-    now: datetime,
-    today: datetime,
-    idle_after_days: int | None,
-    stretches: list[Stretch],
-) -> Generator[None, None, Effect]:
-    rows = broken_by(rules)
-    broken = [*rows, ("In total, each token counted once", any_of(rows))]
-    by_rule = [Count("pk", filter=condition) for _, condition in broken]
-    living, away = AccessToken.objects.filter(not_ended_q(now)), _switched_off()
-    since = now - timedelta(days=idle_after_days or 0)
-    old = Count("pk", filter=Q(created_at__lte=since))
-    people = yield from _by_owner(living, away, stretches, *by_rule, old, Count("pk"))
-    out = frozenset(owner for owner, numbers in people.items() if numbers[-3])
-    # The last use is looked up of what was used today, not of every token.
-    in_use = living.filter(activity__last_used_at__gte=today) if out else living.none()
-    used = yield from _by_owner(in_use, away, _AT_ONCE, *by_rule)
-    idle = 0
-    if idle_after_days:
-        idle = sum(numbers[-2] for numbers in people.values())
-        idle -= yield from _kept_by_use(living, away, since, stretches)
-    rotating = AccessToken.objects.filter(open_replacement_q(now))
-    pairs = yield from _by_owner(rotating, away, _AT_ONCE, Count("pk"))
-    *lines, total = _lines([rule for rule, _ in broken], people, used)
-    held = {owner: numbers[-1] for owner, numbers in people.items()}
-    return Effect(
-        [line for line in lines if line.tokens],
-        total,
-        sum(held.values()),
-        idle,
-        # A rotating pair counts once.
-        sum(held[each] - pairs.get(each, [0])[0] >= rules.max_live_tokens for each in held),
-        (yield from _elsewhere(living, away, rules, now)) if rules.networks_limited else None,
-        out,
-    )
+class Counting:
+    """A count as ``effect`` makes it: go through it to its end, then read its ``effect``.
+
+    It yields, after each stretch of tokens, which part of the work is done.
+    """
+
+    effect: Effect
+
+    def __init__(
+        self, rules: Rules, now: datetime, today: datetime, idle_after_days: int | None = None
+    ) -> None:
+        self._rules, self._now, self._today = rules, now, today
+        self._idle_after_days = idle_after_days
+
+    def __iter__(self) -> Iterator[float]:
+        """Count, and yield the part that is done, up to 1."""
+        stretches = _stretches()
+        # After the stretches come today's use, the pairs and the networks, where these are limited.
+        passes = 2 if self._idle_after_days else 1
+        whole = len(stretches) * passes + 2 + self._rules.networks_limited
+        for done, _ in enumerate(self._steps(stretches), start=1):
+            yield done / whole
+
+    def _steps(self, stretches: list[Stretch]) -> Iterator[None]:
+        rules, now = self._rules, self._now
+        rows = broken_by(rules)
+        broken = [*rows, ("In total, each token counted once", any_of(rows))]
+        by_rule = [Count("pk", filter=condition) for _, condition in broken]
+        living, away = AccessToken.objects.filter(not_ended_q(now)), _switched_off()
+        since = now - timedelta(days=self._idle_after_days or 0)
+        old = Count("pk", filter=Q(created_at__lte=since))
+        people = yield from _by_owner(living, away, stretches, *by_rule, old, Count("pk"))
+        out = frozenset(owner for owner, numbers in people.items() if numbers[-3])
+        # The last use is looked up of what was used today, not of every token.
+        in_use = living.filter(activity__last_used_at__gte=self._today) if out else living.none()
+        used = yield from _by_owner(in_use, away, _AT_ONCE, *by_rule)
+        idle = 0
+        if self._idle_after_days:
+            idle = sum(numbers[-2] for numbers in people.values())
+            idle -= yield from _kept_by_use(living, away, since, stretches)
+        rotating = AccessToken.objects.filter(open_replacement_q(now))
+        pairs = yield from _by_owner(rotating, away, _AT_ONCE, Count("pk"))
+        *lines, total = _lines([rule for rule, _ in broken], people, used)
+        held = {owner: numbers[-1] for owner, numbers in people.items()}
+        self.effect = Effect(
+            [line for line in lines if line.tokens],
+            total,
+            sum(held.values()),
+            idle,
+            # A rotating pair counts once.
+            sum(held[each] - pairs.get(each, [0])[0] >= rules.max_live_tokens for each in held),
+            (yield from _elsewhere(living, away, rules, now)) if rules.networks_limited else None,
+            out,
+        )
 
 
 def _stretches() -> list[Stretch]:
